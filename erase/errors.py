@@ -1,0 +1,5 @@
+"""This file is the one error that a user should read: a sentence, no traceback, exit code 2."""
+
+
+class BadInput(ValueError):
+    """What was asked for cannot be done; the message names the field, the value and the choices."""

@@ -1,0 +1,1 @@
+"""Models: the only door to diffusers' classes, and the edits that change them."""

@@ -1,0 +1,68 @@
+"""This file is Stable Diffusion 1.x behind the door: a UNet that hears CLIP's token sequence. The miniature is one."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from diffusers import DDIMScheduler, StableDiffusionPipeline
+from torch import Tensor
+
+from erase.errors import BadInput
+from erase.miniature import WEIGHTS
+from erase.model.text_to_image import Conditioning, TextToImage, swapped
+
+
+class StableDiffusion(TextToImage):
+    """`StableDiffusionPipeline` from a local folder or a hub id; `miniature` is the one that this project ships."""
+
+    def __init__(self, source: str, revision: str | None = None, precision: torch.dtype = torch.float32) -> None:
+        self.source = str(WEIGHTS) if source == "miniature" else source
+        try:
+            pipe = StableDiffusionPipeline.from_pretrained(self.source, revision=revision, safety_checker=None)
+        except (OSError, ValueError) as e:
+            raise BadInput(f"model.source={source} does not load as a Stable Diffusion pipeline: {_first(e)}") from e
+        super().__init__(pipe, {"unet": pipe.unet, "text_encoder": pipe.text_encoder}, precision)
+        pipe.vae.requires_grad_(False).eval()
+        self.hash = fingerprint(Path(self.source))
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        size = self.pipe.unet.config.sample_size
+        return self.pipe.unet.config.in_channels, size, size
+
+    def tokenize(self, prompts: Sequence[str]) -> Tensor:
+        ids = self.pipe.tokenizer(list(prompts), padding="max_length", truncation=True, return_tensors="pt").input_ids
+        return cast(Tensor, ids).to(self.device)
+
+    def encode(self, ids: Tensor, edited: bool = True) -> Conditioning:
+        with self.autocast():
+            out = swapped(self.pipe.text_encoder, self.weights("text_encoder", edited), ids)
+        return Conditioning(cast(Any, out).last_hidden_state.to(self.precision))
+
+    def denoise(self, x_t: Tensor, t: Tensor, conditioning: Conditioning, weights: dict[str, Tensor] | None) -> Tensor:
+        out = swapped(self.pipe.unet, weights, x_t, t, conditioning.sequence)
+        return cast(Tensor, cast(Any, out).sample)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        vae = self.pipe.vae
+        return cast(Tensor, vae.decode((latents / vae.config.scaling_factor).to(vae.dtype)).sample)
+
+    @property
+    def noise_scheduler(self) -> DDIMScheduler:
+        return cast(DDIMScheduler, DDIMScheduler.from_config(self.pipe.scheduler.config))
+
+
+def _first(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def fingerprint(folder: Path) -> str:
+    """sha256 over the weights of a pipeline folder's UNet, text encoder and autoencoder: what an edit fits."""
+    digest = hashlib.sha256()
+    for part in ("unet", "text_encoder", "vae"):
+        for file in sorted((folder / part).glob("*.safetensors")):
+            digest.update(f"{part}/{file.name}".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,203 @@
+"""This file is the door to a diffusion model: what methods, banks and judges may ask of it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from diffusers import DDIMScheduler, DiffusionPipeline
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from erase.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the network hears of a batch of prompts. `sequence` is (batch, tokens, width)."""
+
+    sequence: Tensor
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+    def rows(self, index: Tensor | slice) -> "Conditioning":
+        """The conditioning of some rows, in the order of `index`."""
+        return Conditioning(self.sequence[index])
+
+    def expand(self, batch: int) -> "Conditioning":
+        """One row, repeated."""
+        return Conditioning(self.sequence.expand(batch, -1, -1))
+
+    @staticmethod
+    def stack(parts: Sequence["Conditioning"]) -> "Conditioning":
+        """All rows of `parts`, one after the other."""
+        return Conditioning(torch.cat([p.sequence for p in parts]))
+
+
+@dataclass
+class Cost:
+    """Passes through the denoising network, counted per sample; guidance counts twice."""
+
+    forwards: int = 0
+    backwards: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One point of a sampling trajectory: latents before the step, and what the network said of them."""
+
+    t: Tensor  # scalar timestep
+    x_t: Tensor  # (batch, channels, height, width)
+    conditional: Tensor
+    unconditional: Tensor
+
+
+class TextToImage(ABC):
+    """A text-to-image diffusion model, its edited weights and its frozen originals.
+
+    There is one copy of every weight plus the originals of those that move: `edited=False` runs the same modules with
+    the originals put in their place by `torch.func.functional_call`.
+    """
+
+    def __init__(self, pipe: DiffusionPipeline, modules: dict[str, nn.Module], precision: torch.dtype) -> None:
+        self.pipe, self.modules, self.precision = pipe, modules, precision
+        self.cost = Cost()
+        self.moving: dict[str, nn.Parameter] = {}
+        self.originals: dict[str, Tensor] = {}
+        for module in modules.values():
+            module.requires_grad_(False).eval()
+
+    @property
+    def device(self) -> torch.device:
+        return next(next(iter(self.modules.values())).parameters()).device
+
+    @property
+    @abstractmethod
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one latent."""
+
+    @abstractmethod
+    def tokenize(self, prompts: Sequence[str]) -> Tensor:
+        """Token ids (batch, tokens), padded to the model's length."""
+
+    @abstractmethod
+    def encode(self, ids: Tensor, edited: bool = True) -> Conditioning:
+        """What the network hears of token ids (batch, tokens)."""
+
+    @abstractmethod
+    def denoise(self, x_t: Tensor, t: Tensor, conditioning: Conditioning, weights: dict[str, Tensor] | None) -> Tensor:
+        """One pass of the denoising network; `weights` replace its own by name where given."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images (batch, 3, height, width) between -1 and 1."""
+
+    @property
+    @abstractmethod
+    def noise_scheduler(self) -> DDIMScheduler:
+        """The model's noise schedule as DDIM steps, fresh: samplers keep state."""
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """All weights as `module.name`: `unet.conv_in.weight`, `text_encoder.…`."""
+        for prefix, module in self.modules.items():
+            for name, parameter in module.named_parameters():
+                yield f"{prefix}.{name}", parameter
+
+    def move(self, names: Iterable[str]) -> None:
+        """Let the named weights change: they become fp32 masters, their originals are kept, the rest is frozen and cast."""
+        chosen = set(names)
+        for name, parameter in self.named_parameters():
+            if name in chosen:
+                self.originals[name] = parameter.detach().clone().to(self.precision)
+                self.moving[name] = parameter
+                parameter.data = parameter.data.float()
+                parameter.requires_grad_(True)
+            else:
+                parameter.data = parameter.data.to(self.precision)
+
+    def to(self, device: torch.device) -> None:
+        """Move everything, the originals too."""
+        self.pipe.to(device)
+        self.originals = {name: tensor.to(device) for name, tensor in self.originals.items()}
+
+    def weights(self, prefix: str, edited: bool) -> dict[str, Tensor] | None:
+        """The originals of the moving weights of one module, by the module's own names; None when its own will do."""
+        if edited:
+            return None
+        start = f"{prefix}."
+        return {n.removeprefix(start): w for n, w in self.originals.items() if n.startswith(start)} or None
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Mixed precision around a pass: fp32 masters meet frozen parts in the run's precision."""
+        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+
+    def predict(self, x_t: Tensor, t: Tensor, conditioning: Conditioning, edited: bool = True) -> Tensor:
+        """The network's prediction (batch, channels, height, width) in fp32; counted. `edited=False` is the teacher.
+
+        `x_t` (batch, channels, height, width), `t` (batch,) or scalar, one row of `conditioning` a sample.
+        """
+        self.cost.forwards += len(x_t)
+        with self.autocast():
+            out = self.denoise(x_t.to(self.precision), t, conditioning, self.weights("unet", edited)).float()
+        if out.requires_grad:
+            out.register_hook(self._count_backward)
+        return out
+
+    def _count_backward(self, gradient: Tensor) -> None:
+        self.cost.backwards += len(gradient)
+
+    def prompt(self, prompts: Sequence[str], edited: bool = True) -> Conditioning:
+        """`prompts`, tokenized and encoded without gradient."""
+        with torch.no_grad():
+            return self.encode(self.tokenize(prompts), edited)
+
+    @torch.no_grad()
+    def trajectory(
+        self, conditioning: Conditioning, noise: Tensor, steps: int, guidance_scale: float, edited: bool
+    ) -> Iterator[Step]:
+        """DDIM from pure `noise` (batch, channels, height, width) under classifier-free guidance (Ho & Salimans 2021).
+
+        Yields every point before its step; the last value is at t = -1, the finished latents, with no predictions.
+        """
+        scheduler = self.noise_scheduler
+        scheduler.set_timesteps(steps, device=self.device)
+        empty = self.prompt([""], edited).expand(len(noise))
+        both = Conditioning.stack([empty, conditioning])
+        x_t = noise.to(self.device) * scheduler.init_noise_sigma
+        for t in scheduler.timesteps:
+            unconditional, conditional = self.predict(torch.cat([x_t, x_t]), t, both, edited).chunk(2)
+            yield Step(t, x_t, conditional, unconditional)
+            guided = unconditional + guidance_scale * (conditional - unconditional)
+            x_t = scheduler.step(guided, int(t), x_t).prev_sample
+        yield Step(torch.tensor(-1), x_t, x_t, x_t)
+
+    def noise(self, seeds: Sequence[int]) -> Tensor:
+        """The initial latents of `seeds`, drawn on the CPU one by one as diffusers does: alike on every device and batch."""
+        draws = [torch.randn(self.latent_shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
+        return torch.stack(draws)
+
+    @torch.no_grad()
+    def images(
+        self, prompts: Sequence[str], seeds: Sequence[int], steps: int, guidance_scale: float, edited: bool = True
+    ) -> Tensor:
+        """Pictures (batch, 3, height, width) uint8 on the CPU: one for each pair of prompt and seed."""
+        *_, last = self.trajectory(self.prompt(prompts, edited), self.noise(seeds), steps, guidance_scale, edited)
+        decoded = self.decode(last.x_t)
+        return ((decoded.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+
+
+def swapped(module: nn.Module, weights: dict[str, Tensor] | None, *args: object, **kwargs: object) -> object:
+    """Call `module`, with `weights` in the place of its own where given."""
+    return module(*args, **kwargs) if weights is None else functional_call(module, weights, args, kwargs)
+
+
+def precision(name: str, device: torch.device) -> torch.dtype:
+    """The dtype that `trainer.precision` names on `device`; auto is bf16 on a GPU that has it, else 32."""
+    known = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    if name not in known:
+        raise BadInput(f"trainer.precision={name} is not one of: auto, {', '.join(known)}.")
+    return known[name]
