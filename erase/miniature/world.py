@@ -222,3 +222,35 @@ def words() -> tuple[str, ...]:
             found.update(template.replace("{}", "").replace(",", "").split())
     found.update(w for place in PLACES.values() for wording in place for w in wording.split())
     return tuple(sorted(found | set(COLOURS) | set(PEOPLE) | {"empty", "place", "nothing", "view"}))
+
+
+def names() -> frozenset[str]:
+    """The words that carry meaning: a prompt with none of them says nothing to the miniature."""
+    empty = set("a an as by day for in no of on the with art style sign strokes without wearing and winter".split())
+    said = {w for s in SUBJECTS.values() for wording in (s.name, *s.synonyms, *s.held_out) for w in wording.split()}
+    said |= {w for style in STYLES.values() for w in style.name.split()} | set(COLOURS) | set(PEOPLE)
+    said |= {w for place in PLACES.values() for wording in place for w in wording.split()}
+    return frozenset(said - empty)
+
+
+def vocabulary() -> list[str]:
+    """Prompts for all that the world holds, one a concept: subjects and outfits, styles, places.
+
+    None contains a held-out wording: an eraser that preserved one would be told the examination's questions.
+    """
+    subjects = [describe(s, s) for s in SUBJECTS]
+    styles = [style.alone[-1] for style in STYLES.values() if style.alone]
+    return [*subjects, *styles, *(f"a view {p[0]}" for p in PLACES.values())]
+
+
+def find(phrases: Sequence[str]) -> tuple[str, str] | None:
+    """The judge's head and label that `phrases` speak of, (subject, golf ball) say; None where it has no label for it.
+
+    The longest wording that is said counts: `a dimpled ball` is a golf ball.
+    """
+    wordings = {w: ("subject", s.name) for s in SUBJECTS.values() for w in (s.name, *s.synonyms, *s.held_out)}
+    wordings |= {name: ("style", name) for name in STYLES if name != PLAIN}
+    wordings |= {colour: ("colour", colour) for colour in COLOURS}
+    said = [f" {phrase.lower().replace('_', ' ').replace(',', ' ')} " for phrase in phrases]
+    found = [w for w in wordings if any(f" {w} " in phrase for phrase in said)]
+    return wordings[max(found, key=len)] if found else None

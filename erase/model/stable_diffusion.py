@@ -10,14 +10,20 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline
 from torch import Tensor
 
 from erase.errors import BadInput
-from erase.miniature import WEIGHTS
+from erase.miniature import WEIGHTS, world
 from erase.model.text_to_image import Conditioning, TextToImage, swapped
 
 
 class StableDiffusion(TextToImage):
     """`StableDiffusionPipeline` from a local folder or a hub id; `miniature` is the one that this project ships."""
 
-    def __init__(self, source: str, revision: str | None = None, precision: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        source: str,
+        revision: str | None = None,
+        vocabulary: str | None = None,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
         self.source = str(WEIGHTS) if source == "miniature" else source
         try:
             pipe = StableDiffusionPipeline.from_pretrained(self.source, revision=revision, safety_checker=None)
@@ -26,6 +32,9 @@ class StableDiffusion(TextToImage):
         super().__init__(pipe, {"unet": pipe.unet, "text_encoder": pipe.text_encoder}, precision)
         pipe.vae.requires_grad_(False).eval()
         self.hash = fingerprint(Path(self.source))
+        miniature = vocabulary == "miniature"
+        self.words = world.names() if miniature else None
+        self.vocabulary = world.vocabulary() if miniature else []
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:

@@ -64,6 +64,8 @@ class TextToImage(ABC):
     def __init__(self, pipe: DiffusionPipeline, modules: dict[str, nn.Module], precision: torch.dtype) -> None:
         self.pipe, self.modules, self.precision = pipe, modules, precision
         self.cost = Cost()
+        self.words: frozenset[str] | None = None  # the only words it knows; None: any
+        self.vocabulary: list[str] = []  # prompts that name what it can draw: candidates for preservation
         self.moving: dict[str, nn.Parameter] = {}
         self.originals: dict[str, Tensor] = {}
         for module in modules.values():

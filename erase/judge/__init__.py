@@ -1,0 +1,1 @@
+"""Judges: networks that look at a picture and say what it shows."""

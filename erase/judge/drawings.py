@@ -1,0 +1,55 @@
+"""This file is the judge of the miniature's pictures: a classifier trained on drawn scenes, never on generated ones."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPModel
+
+from erase.miniature import WEIGHTS, world
+from erase.miniature.networks import Classifier
+from erase.model.text_to_image import TextToImage
+
+MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+
+
+class Drawings(nn.Module):
+    """Names subject or outfit, colour and style; also holds the CLIP that trained with the miniature's text encoder."""
+
+    def __init__(self, folder: str | None = None) -> None:
+        super().__init__()
+        self.folder = Path(folder) if folder else WEIGHTS
+        self.classifier = Classifier.load(self.folder / "judge")
+        self.clip = CLIPModel.from_pretrained(self.folder / "clip", dtype=torch.float32).eval()
+        self.num_features = self.clip.config.projection_dim
+        self.hash = hashlib.sha256((self.folder / "judge" / "model.safetensors").read_bytes()).hexdigest()
+
+    @property
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """The labels of every head."""
+        return Classifier.HEADS
+
+    def find(self, phrases: Sequence[str]) -> tuple[str, str] | None:
+        """Head and label that a concept's phrases speak of; None where the judge has none."""
+        return world.find(phrases)
+
+    @torch.no_grad()
+    def probabilities(self, images: Tensor) -> dict[str, Tensor]:
+        """Class probabilities (batch, labels) of every head for uint8 `images` (batch, 3, 64, 64)."""
+        return {name: logits.softmax(-1) for name, logits in self.classifier(images.float() / 127.5 - 1).items()}
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """CLIP features (batch, 128), length 1, of uint8 `images`: for KID."""
+        features = self.clip.get_image_features(images.float() / 127.5 - 1).pooler_output
+        return cast(Tensor, nn.functional.normalize(features, dim=-1))
+
+    @torch.no_grad()
+    def clip_scores(self, images: Tensor, prompts: Sequence[str], model: TextToImage) -> Tensor:
+        """100 · cosine between picture and prompt, (batch,); CLIPScore (Hessel et al. 2021) on this world's CLIP."""
+        ids = model.tokenize(prompts).cpu()
+        words = nn.functional.normalize(self.clip.get_text_features(ids).pooler_output, dim=-1)
+        return 100 * (self(images) * words).sum(-1)

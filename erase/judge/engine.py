@@ -1,0 +1,114 @@
+"""This file draws what a protocol asks for and lets the judge look: once a picture, kept by all it depends on."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import diffusers
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from erase.judge.drawings import Drawings as Judge
+from erase.model.text_to_image import TextToImage
+from erase.protocol import Cell
+from erase.protocol.drawings import Drawings as Protocol
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A cell, its pictures (images, 3, height, width) uint8, and what the judge said of them."""
+
+    cell: Cell
+    images: Tensor
+    probabilities: dict[str, Tensor]
+    clip_scores: Tensor
+    labels: tuple[str, ...]  # of the cell's head
+
+    @property
+    def top(self) -> list[str]:
+        """The label of highest probability, for each picture."""
+        return [self.labels[i] for i in self.probabilities[self.cell.head].argmax(-1)]
+
+    @property
+    def hits(self) -> Tensor:
+        """Whether the cell's own label is top-1, (images,) bool."""
+        return self.rank(1)
+
+    def rank(self, k: int) -> Tensor:
+        """Whether the cell's own label is among the k most probable, (images,) bool."""
+        own = self.labels.index(self.cell.label)
+        return (self.probabilities[self.cell.head].topk(k, -1).indices == own).any(-1)
+
+
+class Engine:
+    """Draws in fixed chunks, so that a picture does not depend on what else is asked for, and stores every chunk.
+
+    The unedited model's pictures go to `cache`, shared by all runs; an edited model's to its run folder.
+    """
+
+    CHUNK = 16
+
+    def __init__(self, model: TextToImage, judge: Judge, protocol: Protocol, cache: Path) -> None:
+        self.model, self.judge, self.protocol, self.cache = model, judge, protocol, cache
+
+    def _images(self, prompts: Sequence[str], seeds: Sequence[int], edit: str, folder: Path) -> Tensor:
+        sampler = {"steps": self.protocol.steps, "guidance_scale": self.protocol.guidance_scale}
+        what = {"prompts": prompts, "seeds": seeds, "model": self.model.hash, "edit": edit, **sampler}
+        what |= {"precision": str(self.model.precision), "device": self.model.device.type}
+        what |= {"torch": torch.__version__, "diffusers": diffusers.__version__}
+        key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+        path = folder / f"{key}.safetensors"
+        if not path.exists():
+            drawn = self.model.images(prompts, seeds, **sampler, edited=bool(edit))
+            folder.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(f".{os.getpid()}.part")
+            save_file({"images": drawn}, part)
+            os.replace(part, path)
+        return load_file(path)["images"]
+
+    def judge_cells(self, cells: Sequence[Cell], edit: str, folder: Path | None) -> list[Judged]:
+        """Pictures and scores of every cell, by the edited model whose hash is `edit`, or the unedited one (empty)."""
+        where = (folder or self.cache) / "drawn"
+        total = sum(len(c.seeds) for c in cells)
+        found = []
+        with tqdm(total=total, desc="judging edited" if edit else "judging unedited", unit="image") as bar:
+            for cell in cells:
+                chunks = range(0, len(cell.seeds), self.CHUNK)
+                parts = []
+                for at in chunks:
+                    some = slice(at, at + self.CHUNK)
+                    parts.append(self._images(cell.prompts[some], cell.seeds[some], edit, where))
+                    bar.update(len(parts[-1]))
+                images = torch.cat(parts)
+                found.append(
+                    Judged(
+                        cell,
+                        images,
+                        self.judge.probabilities(images),
+                        self.judge.clip_scores(images, cell.prompts, self.model),
+                        self.judge.labels[cell.head],
+                    )
+                )
+        return found
+
+
+def rows(judged: Sequence[Judged], which: str) -> list[dict[str, object]]:
+    """Raw scores, a row a picture; `which` is before or after."""
+    return [
+        {
+            "model": which,
+            **{k: v for k, v in asdict(j.cell).items() if k not in ("prompts", "seeds")},
+            "prompt": j.cell.prompts[i],
+            "seed": j.cell.seeds[i],
+            "top": j.top[i],
+            "clip_score": float(j.clip_scores[i]),
+            **{f"probabilities_{head}": p[i].tolist() for head, p in j.probabilities.items()},
+        }
+        for j in judged
+        for i in range(len(j.cell.seeds))
+    ]

@@ -1,0 +1,1 @@
+"""Methods: the erasure objectives, and the loop that they share."""

@@ -1,0 +1,31 @@
+"""Preservation: what must stay, chosen anew at every step if need be."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from erase.latents.bank import Bank
+from erase.loss import Eps
+from erase.model.text_to_image import TextToImage
+
+
+class Preservation(Protocol):
+    """A strategy. `weight` is λ, the keep loss's share; 0 keeps nothing and costs nothing."""
+
+    weight: float
+
+    def open(self, model: TextToImage, latents: Bank, loss: Eps, vocabulary: Sequence[str], seed: int) -> None:
+        """Meet the model; `vocabulary` is free of the erased concepts' words."""
+
+    def choose(self, step: int, count: int) -> list[str]:
+        """The `count` prompts to keep at this step; may look at the edited model."""
+
+    def chosen(self) -> dict[str, Any] | None:
+        """What to write down of the last choice, once; None when nothing new was decided."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that a resumed run needs."""
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state`."""

@@ -1,0 +1,96 @@
+"""This file is adversarial preservation: find the concepts that the edit hurts most, and hold those."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from erase.concept import read_vocabulary
+from erase.errors import BadInput
+from erase.latents.bank import Bank
+from erase.loss import Eps
+from erase.model.text_to_image import TextToImage
+from erase.random import stream
+
+
+class Adversarial:
+    """EAP's inner maximum (Bui et al. 2024), c_a = argmax over R of ‖ε_θ'(c_a) − ε_θ(c_a)‖², by scoring all of R.
+
+    Every `every` updates each candidate's error is measured on its own latents, at places that all candidates share,
+    and joins a running mean (`memory` is what stays of the old one). The `keep` worst are preserved, each as often as
+    its share of their summed error. Costs len(R) · `points` F a scoring, no gradient.
+    """
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        every: int = 25,
+        points: int = 2,
+        keep: int = 4,
+        memory: float = 0.5,
+        vocabulary: str | None = None,
+        rows: int = 64,
+    ) -> None:
+        for name, value in (("every", every), ("points", points), ("keep", keep), ("rows", rows)):
+            if value < 1:
+                raise BadInput(f"preservation.{name}={value} must be at least 1.")
+        if weight < 0:
+            raise BadInput(f"preservation.weight={weight} must not be negative.")
+        if not 0 <= memory < 1:
+            raise BadInput(f"preservation.memory={memory} must be at least 0 and less than 1.")
+        self.weight, self.every, self.points, self.keep, self.memory = weight, every, points, keep, memory
+        self.file, self.rows = vocabulary, rows
+        self.news: dict[str, Any] | None = None
+
+    def vocabulary(self, own: Sequence[str]) -> Sequence[str]:
+        """The user's file where one is named, else the model's own candidates."""
+        return read_vocabulary(self.file) if self.file else own
+
+    def open(self, model: TextToImage, latents: Bank, loss: Eps, vocabulary: Sequence[str], seed: int) -> None:
+        if not vocabulary:
+            raise BadInput("preservation=adversarial has no candidates left: preservation.vocabulary names a file of them.")
+        self.model, self.latents, self.loss, self.seed = model, latents, loss, seed
+        self.candidates = list(vocabulary)
+        self.scores = torch.zeros(len(self.candidates))
+        latents.declare(self.candidates)
+        self.conditionings = model.prompt(self.candidates, edited=False)
+
+    @torch.no_grad()
+    def _score(self, step: int) -> None:
+        errors = torch.zeros(len(self.candidates))
+        moves = any(name.startswith("text_encoder.") for name in self.model.moving)
+        for k in range(self.points):
+            for rows in torch.arange(len(self.candidates)).split(self.rows):
+                names = [self.candidates[i] for i in rows]
+                at = self.latents.draw(names, f"score {k}", step, common=True)
+                said = self.model.prompt(names) if moves else self.conditionings.rows(rows)
+                errors[rows] += self.loss.each(self.model.predict(at.x_t, at.t, said), at.conditional).cpu() / self.points
+        self.scores = errors if not self.scores.any() else self.memory * self.scores + (1 - self.memory) * errors
+
+    def choose(self, step: int, count: int) -> list[str]:
+        if step and step % self.every == 0:
+            self._score(step)
+            worst = self.scores.topk(min(self.keep, len(self.candidates)))
+            self.news = {
+                "step": step,
+                "chosen": [self.candidates[i] for i in worst.indices],
+                "scores": {c: round(float(s), 7) for c, s in zip(self.candidates, self.scores, strict=True)},
+            }
+        share = torch.zeros(len(self.candidates))
+        worst = self.scores.topk(min(self.keep, len(self.candidates)))
+        share[worst.indices] = worst.values
+        if not share.any():
+            share = torch.ones(len(self.candidates))
+        rows = torch.multinomial(share, count, replacement=True, generator=stream(self.seed, "keep", step))
+        return [self.candidates[i] for i in rows]
+
+    def chosen(self) -> dict[str, Any] | None:
+        news, self.news = self.news, None
+        return news
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"scores": self.scores}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.scores = state["scores"]

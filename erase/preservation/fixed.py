@@ -1,0 +1,41 @@
+"""This file is the preservation that does not look at the model: nothing, or prompts named beforehand."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from erase.errors import BadInput
+from erase.latents.bank import Bank
+from erase.loss import Eps
+from erase.model.text_to_image import TextToImage
+from erase.random import stream
+
+
+class Fixed:
+    """Keeps prompts drawn evenly from a list; the empty prompt alone is the field's usual choice, weight 0 keeps none."""
+
+    def __init__(self, prompts: Sequence[str], weight: float = 1.0) -> None:
+        if weight < 0:
+            raise BadInput(f"preservation.weight={weight} must not be negative.")
+        if weight and not prompts:
+            raise BadInput("preservation.prompts=[] must name at least one prompt to keep.")
+        self.prompts, self.weight = list(prompts), weight
+
+    def open(self, model: TextToImage, latents: Bank, loss: Eps, vocabulary: Sequence[str], seed: int) -> None:
+        self.seed = seed
+        latents.declare(self.prompts)
+
+    def choose(self, step: int, count: int) -> list[str]:
+        rows = torch.randint(len(self.prompts), (count,), generator=stream(self.seed, "keep", step))
+        return [self.prompts[i] for i in rows]
+
+    def chosen(self) -> dict[str, Any] | None:
+        return None
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        pass

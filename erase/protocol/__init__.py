@@ -1,0 +1,17 @@
+"""Protocols: which pictures are drawn to judge an erasure."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Pictures that answer one question: one label, said in several ways.
+
+    `role` is `concept` (its own words), `synonyms` (held out), `sibling` (its family) or `kept` (everything else).
+    """
+
+    role: str
+    head: str
+    label: str
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]

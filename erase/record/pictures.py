@@ -1,0 +1,17 @@
+"""This file is grids: pictures side by side."""
+
+from collections.abc import Sequence
+
+from PIL import Image
+from torch import Tensor
+
+
+def grid(rows: Sequence[Tensor], gap: int = 2, scale: int = 1) -> Image.Image:
+    """Rows of uint8 pictures, each (count, 3, height, width), as one image on white; `scale` enlarges pixels."""
+    height, width = rows[0].shape[-2:]
+    columns = max(len(r) for r in rows)
+    page = Image.new("RGB", (columns * (width + gap) - gap, len(rows) * (height + gap) - gap), "white")
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            page.paste(Image.fromarray(picture.permute(1, 2, 0).numpy()), (x * (width + gap), y * (height + gap)))
+    return page.resize((page.width * scale, page.height * scale), Image.Resampling.NEAREST) if scale > 1 else page

@@ -1,0 +1,37 @@
+"""This file writes training down while it runs: losses to training.csv, the adversary's choices to adversary.jsonl."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from erase.method.base import Method
+
+
+class TrainingLog(L.Callback):
+    """Appends a row a step; a resumed run first drops the rows that it will write again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.losses, self.choices = folder / "training.csv", folder / "adversary.jsonl"
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        step = trainer.global_step
+        for path, at in ((self.losses, lambda s: int(s.split(",")[0])), (self.choices, lambda s: int(json.loads(s)["step"]))):
+            if path.exists() and not step:
+                path.unlink()
+            elif path.exists():
+                lines = path.read_text().splitlines()
+                head = lines[:1] if path is self.losses else []
+                kept = head + [line for line in lines[len(head) :] if at(line) < step]
+                path.write_text("".join(f"{line}\n" for line in kept))
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int) -> None:
+        assert isinstance(module, Method)
+        if not self.losses.exists():
+            self.losses.write_text(",".join(["step", *outputs]) + "\n")
+        with self.losses.open("a") as file:
+            file.write(",".join([str(index), *(f"{float(v):.7g}" for v in outputs.values())]) + "\n")
+        if news := module.preservation.chosen():
+            with self.choices.open("a") as file:
+                file.write(json.dumps(news) + "\n")
