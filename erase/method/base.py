@@ -1,5 +1,6 @@
 """This file is the loop: draw losses, step, count, write down; a method only says what its losses are."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class Method(L.LightningModule):
         batch_size: int,
         seed: int,
         work: Path,
+        name: str = "",
     ) -> None:
         super().__init__()
         if steps < 1:
@@ -49,11 +51,15 @@ class Method(L.LightningModule):
         self.model, self.concepts, self.latents, self.target = model, list(concepts), latents, target
         self.preservation, self.criterion = preservation, loss
         self.steps, self.lr, self.batch_size, self.seed, self.work = steps, lr, batch_size, seed, work
+        self.title = name or type(self).__name__
         model.move(parameters.names(name for name, _ in model.named_parameters()))
         self.networks = nn.ModuleDict(model.modules)
         self.said: dict[str, Conditioning] = {}
+        self.seconds = 0.0  # of training, those before a resume too
+        self.started = time.time()
 
     def on_fit_start(self) -> None:
+        self.started = time.time()
         self.model.to(self.device)
         self.latents.open(self.model, self.seed, self.work / "bank")
         self.latents.declare([p for c in self.concepts for p in c.prompts])
@@ -99,9 +105,11 @@ class Method(L.LightningModule):
         checkpoint["state_dict"] = {n: p.detach() for n, p in self.model.moving.items()}
         checkpoint["preservation"] = self.preservation.state_dict()
         checkpoint["cost"] = vars(self.model.cost).copy()
+        checkpoint["seconds"] = self.seconds + time.time() - self.started
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._kept_state = checkpoint["preservation"]
+        self.seconds = checkpoint["seconds"]
         for name, value in checkpoint["cost"].items():
             setattr(self.model.cost, name, value)
         for name, value in checkpoint["state_dict"].items():

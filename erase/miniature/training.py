@@ -1,6 +1,6 @@
 """This file is the miniature's training: four stages from drawn scenes to a pipeline, each resumable."""
 
-from collections.abc import Iterator
+import hashlib
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -151,7 +152,8 @@ class Autoencoder(Stage):
         noise = torch.randn(posterior.mean.shape, generator=rng).to(self.device)
         drawn = self.network.decode(posterior.mean + posterior.std * noise).sample.float()
         slopes = [(torch.diff(drawn, dim=d) - torch.diff(images, dim=d)).abs().mean() for d in (2, 3)]
-        return F.mse_loss(drawn, images) + 0.5 * F.l1_loss(drawn, images) + slopes[0] + slopes[1] + 1e-6 * posterior.kl().mean()
+        value = 5 * F.mse_loss(drawn, images) + F.l1_loss(drawn, images)
+        return value + 0.5 * (slopes[0] + slopes[1]) + 1e-6 * posterior.kl().mean()
 
 
 class Towers(Stage):
@@ -242,21 +244,23 @@ class Denoiser(Stage):
         self.average.update_parameters(self.network)
 
 
-def _chunks(count: int, size: int) -> Iterator[Tensor]:
-    return iter(torch.arange(count).split(size))
-
-
 @torch.no_grad()
-def encode(drawings: Drawings, network: nn.Module, device: torch.device) -> tuple[Tensor, float]:
-    """Scaled latents (count, 4, 16, 16) of all drawings in half precision, and the scaling factor 1 / std."""
-    network.to(device).eval()
-    means = [
-        network.encode(drawings.tensor(rows).to(device)).latent_dist.mean.cpu()  # type: ignore[operator]
-        for rows in tqdm(list(_chunks(len(drawings.images), 128)), "encoding", unit="batch")
-    ]
-    latents = torch.cat(means)
-    scaling = 1 / float(latents.std())
-    return (latents * scaling).half(), scaling
+def encode(drawings: Drawings, network: Any, work: Path) -> tuple[Tensor, float]:
+    """Scaled latents (count, 4, 16, 16) of all drawings in half precision, and the scaling factor 1 / std.
+
+    Kept in `work` under the autoencoder's own hash: a resumed run does not encode again.
+    """
+    digest = hashlib.sha256(b"".join(p.detach().cpu().numpy().tobytes() for p in network.parameters())).hexdigest()
+    path = work / f"latents-{len(drawings.images)}-{digest[:16]}.safetensors"
+    if not path.exists():
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        network.to(device).eval()
+        chunks = torch.arange(len(drawings.images)).split(128)
+        means = [network.encode(drawings.tensor(rows).to(device)).latent_dist.mean.cpu() for rows in tqdm(chunks, "encoding")]
+        save_file({"means": torch.cat(means).half()}, path)
+    means = load_file(path)["means"]
+    scaling = 1 / float(means.float().std())
+    return (means.float() * scaling).half(), scaling
 
 
 STAGES = ("judge", "towers", "autoencoder", "unet")
@@ -269,7 +273,6 @@ def pretrain(
 
     `work` keeps drawings and checkpoints: a killed run goes on from there. The UNet needs the other stages' results.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     world_ = Drawings(work, seed, drawings)
     words = networks.tokenizer(c for captions in world_.captions for c in captions)
     torch.manual_seed(seed)
@@ -286,7 +289,7 @@ def pretrain(
         torch.manual_seed(seed)
         autoencoder = Autoencoder(seed, steps["autoencoder"], world_)
         autoencoder.fit(work / "autoencoder")
-        _, scaling = encode(world_, autoencoder.network, device)
+        _, scaling = encode(world_, autoencoder.network, work)
         autoencoder.network.register_to_config(scaling_factor=scaling)
         autoencoder.network.cpu().save_pretrained(out / "vae")
     if "unet" in stages:
@@ -297,7 +300,7 @@ def pretrain(
         encoder = CLIPTextModel(clip.config.text_config)
         encoder.load_state_dict(clip.text_model.state_dict())
         vae = AutoencoderKL.from_pretrained(out / "vae")
-        latents, _ = encode(world_, vae, device)
+        latents, _ = encode(world_, vae, work)
         torch.manual_seed(seed)
         denoiser = Denoiser(seed, steps["unet"], world_, words, latents, encoder)
         denoiser.fit(work / "unet")

@@ -24,7 +24,7 @@ class StableDiffusion(TextToImage):
         vocabulary: str | None = None,
         precision: torch.dtype = torch.float32,
     ) -> None:
-        self.source = str(WEIGHTS) if source == "miniature" else source
+        self.source_name, self.source = source, str(WEIGHTS) if source == "miniature" else source
         try:
             pipe = StableDiffusionPipeline.from_pretrained(self.source, revision=revision, safety_checker=None)
         except (OSError, ValueError) as e:

@@ -1,7 +1,7 @@
 """This file is the door to a diffusion model: what methods, banks and judges may ask of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from erase.errors import BadInput
+from erase.model.edit import tensor_hash
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,16 @@ class TextToImage(ABC):
             else:
                 parameter.data = parameter.data.to(self.precision)
 
+    @torch.no_grad()
+    def put(self, tensors: Mapping[str, Tensor]) -> None:
+        """Give the moving weights these values, by name."""
+        for name, tensor in tensors.items():
+            self.moving[name].copy_(tensor)
+
+    def original_hashes(self) -> dict[str, str]:
+        """A short hash of each moving weight's original: how an edit knows its base."""
+        return {name: tensor_hash(tensor) for name, tensor in self.originals.items()}
+
     def to(self, device: torch.device) -> None:
         """Move everything, the originals too."""
         self.pipe.to(device)
@@ -187,12 +198,21 @@ class TextToImage(ABC):
         """Pictures (batch, 3, height, width) uint8 on the CPU: one for each pair of prompt and seed."""
         *_, last = self.trajectory(self.prompt(prompts, edited), self.noise(seeds), steps, guidance_scale, edited)
         decoded = self.decode(last.x_t)
-        return ((decoded.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+        return ((decoded.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu().contiguous()
 
 
 def swapped(module: nn.Module, weights: dict[str, Tensor] | None, *args: object, **kwargs: object) -> object:
     """Call `module`, with `weights` in the place of its own where given."""
     return module(*args, **kwargs) if weights is None else functional_call(module, weights, args, kwargs)
+
+
+def device_of(name: str) -> torch.device:
+    """The device that `trainer.accelerator` names: auto, cpu or gpu."""
+    if name not in ("auto", "cpu", "gpu"):
+        raise BadInput(f"trainer.accelerator={name} is not one of: auto, cpu, gpu.")
+    if name == "gpu" and not torch.cuda.is_available():
+        raise BadInput("trainer.accelerator=gpu asks for a GPU and this machine has none: trainer=cpu, trainer=auto.")
+    return torch.device("cpu" if name == "cpu" or not torch.cuda.is_available() else "cuda")
 
 
 def precision(name: str, device: torch.device) -> torch.dtype:

@@ -15,3 +15,8 @@ def grid(rows: Sequence[Tensor], gap: int = 2, scale: int = 1) -> Image.Image:
         for x, picture in enumerate(row):
             page.paste(Image.fromarray(picture.permute(1, 2, 0).numpy()), (x * (width + gap), y * (height + gap)))
     return page.resize((page.width * scale, page.height * scale), Image.Resampling.NEAREST) if scale > 1 else page
+
+
+def before_after(before: Tensor, after: Tensor) -> Image.Image:
+    """Two rows: the unedited model's pictures, and the edited model's on the same prompts and seeds."""
+    return grid([before, after])

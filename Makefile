@@ -1,0 +1,26 @@
+# make erase   a virtual environment, the package, the main job: a concept erased, a table, a report
+# make test    the same environment, all tests
+# make lint    ruff and mypy
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: erase test lint clean
+
+erase: .venv/ready
+	$(BIN)/python -m erase.train +method=adv_preserve concept=nudity
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/pip install -q ruff mypy -c constraints.txt
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -e '.[test]' -c constraints.txt
+	touch $@
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,160 @@
+"""This file is how commands read their arguments: Hydra, with both spellings of a group and errors of one sentence."""
+
+import difflib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from erase.errors import BadInput
+
+HERE = Path(__file__).parent
+CONF = next(p for p in (HERE / "conf", HERE.parent / "conf") if p.is_dir())  # in a wheel, else in a clone
+"""The folder of config groups."""
+
+
+def choices(group: str) -> list[str]:
+    """The options of a config group."""
+    return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
+
+
+def groups() -> list[str]:
+    """The config groups that one can choose from, presets aside."""
+    return sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name not in ("preset", "hydra"))
+
+
+def arguments(argv: Sequence[str], config: str) -> list[str]:
+    """What Hydra is given: `+method=x` as `method=x`, flags before overrides, `--help` with a method, a resumed run's own.
+
+    Every group stands in the defaults list, where Hydra takes one of the two spellings and never both.
+    """
+    args = [a[1:] if a[:1] == "+" and a[1:].split("=")[0] in groups() else a for a in argv]
+    resume = next((a.partition("=")[2] for a in args if a.startswith("resume=")), None)
+    if resume not in (None, "", "null"):
+        if len(args) > 1:
+            raise BadInput(f"resume={resume} repeats that run with its own settings and takes nothing besides.")
+        return _resumed(Path(str(resume)))
+    return sorted(args, key=lambda a: a not in ("-m", "--multirun"))
+
+
+def _resumed(folder: Path) -> list[str]:
+    overrides = folder / ".hydra" / "overrides.yaml"
+    if not overrides.is_file():
+        raise BadInput(f"resume={folder} is not a run folder (it holds no .hydra/overrides.yaml).")
+    kept = [str(o) for o in OmegaConf.load(overrides) if not str(o).startswith("resume=")]
+    at = str(folder.resolve()).replace("\\", "\\\\").replace("'", "\\'")
+    return [*kept, f"resume='{at}'", f"hydra.run.dir='{at}'"]
+
+
+def _free(folder: str) -> str:
+    """`folder`, or the first of folder-2, folder-3, … that does not exist: nothing is written over."""
+    path, n = Path(folder), 2
+    while path.exists():
+        path, n = Path(f"{folder}-{n}"), n + 1
+    return str(path)
+
+
+OmegaConf.register_new_resolver("free", _free, use_cache=True, replace=True)
+OmegaConf.register_new_resolver("joined", lambda names: "+".join(names), replace=True)
+
+
+def build(node: DictConfig | Any, where: str, **objects: Any) -> Any:
+    """Call the node's `_target_` with its fields and `objects`; a wrong field is BadInput that names the right ones."""
+    make = hydra.utils.instantiate(node, _partial_=True, _convert_="all")  # objects would become dictionaries in a call
+    fields = ", ".join(str(key) for key in node if key != "_target_")
+    for key in node:
+        if OmegaConf.is_missing(node, key):
+            raise BadInput(f"{where}.{key} must be given.")
+    try:
+        return make(**objects)
+    except TypeError as error:
+        raise BadInput(f"{where}: {error}; its fields are {fields}.") from error
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, BadInput):
+            raise cause from None
+        if isinstance(cause, TypeError):
+            raise BadInput(f"{where}: {cause}; its fields are {fields}.") from error
+        raise
+
+
+def _sentence(error: Exception, config: str) -> str:
+    """One sentence for an error of Hydra or OmegaConf."""
+    if isinstance(error, BadInput):
+        return str(error)
+    text = " ".join(str(error).split())
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        return f"{group}={name} is not one of: {', '.join(choices(group))}." if group else text
+    for group in groups():
+        if f"You must specify '{group}'" in text:
+            return f"{group} is not chosen; {group}=<one of: {', '.join(choices(group))}>."
+    if "Could not override '" in text:
+        key = text.split("Could not override '")[1].split("'")[0]
+        return f"{key} is not a field of this command{_near(key, config)}."
+    if "of type" in text and "full_key:" in text:
+        key = text.split("full_key: ")[1].split()[0]
+        return f"{key}: {text.split('full_key:')[0].strip().rstrip('.')}."
+    if "LexerNoViableAltException" in text or "mismatched input" in text or "no viable alternative" in text:
+        return f"an argument cannot be read (quote lists and spaces: 'concept.prompts=[a church]'): {text[:160]}"
+    return text.split(" Set the environment variable")[0]
+
+
+def _near(key: str, config: str) -> str:
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        chosen = [f"{g}={choices(g)[0]}" for g in ("method", "concept") if config == "train"]
+        known: list[str] = []
+        _keys(compose(config, chosen), "", known)
+    close = difflib.get_close_matches(key, known, 3, 0.5) or [k for k in known if "." not in k]
+    return f"; did you mean {', '.join(close[:3])}?" if close is not None and len(close) <= 3 else f"; fields: {', '.join(close)}"
+
+
+def _keys(node: DictConfig, prefix: str, found: list[str]) -> None:
+    for key in node:
+        found.append(f"{prefix}{key}")
+        value = OmegaConf.to_container(node, resolve=False)[key]  # type: ignore[index, call-overload]
+        if isinstance(value, dict):
+            _keys(node[key], f"{prefix}{key}.", found)
+
+
+def _help(config: str) -> str:
+    header = [line.lstrip("# ") for line in (CONF / f"{config}.yaml").read_text().splitlines() if line.startswith("#")]
+    lines = [*header, ""]
+    if config == "train":
+        lines.append("Choose from (group=option, or +group=option):")
+        for group in groups():
+            if group != "experiment" or choices(group):
+                lines.append(f"  {group:13s} {', '.join(choices(group))}")
+        lines.append("")
+    lines.append("Fields (field=value); --cfg job shows them all with their values:")
+    for line in (CONF / f"{config}.yaml").read_text().split("defaults:")[-1].splitlines():
+        if line[:1].isalpha() and not line.startswith("hydra:"):
+            lines.append(f"  {line}")
+    return "\n".join(lines)
+
+
+def launch(main: Callable[[], Any], config: str) -> None:
+    """Run a Hydra `main` on the command line's arguments: exit code 2 and one sentence for bad input."""
+    asked = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    try:
+        if {"-h", "--help"} & {*sys.argv[1:]}:
+            print(_help(config))
+            return
+        sys.argv[1:] = arguments(sys.argv[1:], config)
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach us
+        main()
+    except (BadInput, HydraException, OmegaConfBaseException) as error:
+        if asked:
+            raise
+        print(_sentence(error, config), file=sys.stderr)
+        sys.exit(2)

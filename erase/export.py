@@ -1,0 +1,52 @@
+"""Write an edited model in another library's format. `python -m erase.export --help`."""
+
+import sys
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from erase import schema
+from erase.command import CONF, build, launch
+
+
+def export(config: DictConfig) -> Path:
+    """Write what `config` asks for and return its path; BadInput when there is something already."""
+    from erase.errors import BadInput
+    from erase.model.edit import Edit
+    from erase.record.export import diffusers
+    from erase.record.run import Run
+
+    formats = {"diffusers": diffusers}
+    run = Run.existing(config.run)
+    edit = Edit.load(run.folder)
+    if config.format not in formats:
+        raise BadInput(f"format={config.format} is not one of: {', '.join(formats)}.")
+    out = Path(config.out) if config.out else run.folder / config.format
+    if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
+        raise BadInput(f"out={out} exists already; nothing was written.")
+    model = build(OmegaConf.create(edit.about["config"]["model"]), "model")
+    formats[config.format](edit.apply(model.pipe), out)
+    print(f"{out}: {config.format}, {', '.join(c['name'] for c in edit.about['concepts'])} erased from {edit.about['base']}")
+    return out
+
+
+schema.register(schema.Export)
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="export")
+def main(config: DictConfig) -> None:
+    """One export."""
+    from erase.train import quiet
+
+    quiet()
+    export(config)
+
+
+def cli() -> None:
+    """The console script."""
+    launch(main, "export")
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

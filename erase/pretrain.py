@@ -1,0 +1,41 @@
+"""Train the miniature from nothing. `python -m erase.pretrain --help`."""
+
+import sys
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from erase import schema
+from erase.command import CONF, launch
+
+schema.register(schema.Pretrain)
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="pretrain")
+def main(config: DictConfig) -> None:
+    """All the stages that `config` names."""
+    from erase.errors import BadInput
+    from erase.miniature.training import STAGES, pretrain
+    from erase.train import quiet
+
+    quiet()
+    for stage in config.stages:
+        if stage not in STAGES:
+            raise BadInput(f"stages: {stage} is not one of: {', '.join(STAGES)}.")
+        if config.steps.get(stage, 0) < 1:
+            raise BadInput(f"steps.{stage}={config.steps.get(stage)} must be at least 1.")
+    if config.drawings < 192:
+        raise BadInput(f"drawings={config.drawings} must be at least 192, a batch of the largest stage.")
+    out = Path(config.out)
+    pretrain(out, Path(config.work), config.seed, config.drawings, dict(config.steps), tuple(config.stages))
+    print(f"{out}: {', '.join(config.stages)} trained")
+
+
+def cli() -> None:
+    """The console script."""
+    launch(main, "pretrain")
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

@@ -1,0 +1,37 @@
+"""This file is the one table that a run ends with."""
+
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+ROWS = {
+    "esr_1": "erased: its own words",
+    "esr_1_synonyms": "erased: held-out synonyms",
+    "psr_1_siblings": "kept: siblings",
+    "psr_1": "kept: everything",
+    "psr_1_worst": "kept: the worst label",
+}
+
+
+def table(name: str, result: dict[str, Any], folder: Path) -> None:
+    """Before, after, interval; then what it cost and where the report is."""
+    figures, cost, console = result["figures"], result["cost"], Console()
+    found = Table(title=name, box=box.SIMPLE_HEAD, title_justify="left")
+    for column in ("figure", "", "before", "after", "95 % interval", "images"):
+        found.add_column(column, justify="left" if column in ("figure", "") else "right")
+    for key, words in ROWS.items():
+        if key in figures:
+            f = figures[key]
+            interval = f"{f['after_low']:.3f} – {f['after_high']:.3f}"
+            found.add_row(key, words, f"{f['before']:.3f}", f"{f['after']:.3f}", interval, str(f["n"]))
+    console.print(found)
+    console.print(
+        f"trained in {cost['train_seconds']:.0f} s, judged in {cost['judge_seconds']:.0f} s, "
+        f"peak memory {cost['peak_memory_bytes'] / 2**30:.2f} GiB, {cost['forwards']:,} F + {cost['backwards']:,} B "
+        f"= {cost['forward_equivalents_per_pair']:.1f} F-equivalents per erase–keep pair",
+        highlight=False,
+    )
+    console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)

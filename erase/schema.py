@@ -1,0 +1,83 @@
+"""This file is the types of a command's own fields: a wrong type is refused before anything runs."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+@dataclass
+class Concepts:
+    """`members` by name; `prompts` and `synonyms` replace those of a single one."""
+
+    members: dict[str, Any] = field(default_factory=dict)
+    prompts: list[str] | None = None
+    synonyms: list[str] | None = None
+
+
+@dataclass
+class Train:
+    """`python -m erase.train`."""
+
+    model: Any = MISSING
+    target: Any = MISSING
+    preservation: Any = MISSING
+    parameters: Any = MISSING
+    latents: Any = MISSING
+    loss: Any = MISSING
+    protocol: Any = MISSING
+    trainer: Any = MISSING
+    logger: Any = MISSING
+    method: Any = MISSING
+    concept: Concepts = field(default_factory=Concepts)
+    name: str = MISSING
+    seed: int = 0
+    steps: int = MISSING
+    lr: float = MISSING
+    batch_size: int = MISSING
+    checkpoint_every: int = 25
+    runs: str = "outputs"
+    cache: str = MISSING
+    resume: str | None = None
+
+
+@dataclass
+class Generate:
+    """`python -m erase.generate`."""
+
+    run: str = MISSING
+    prompt: Any = MISSING
+    seeds: int = 8
+    seed: int = 0
+    steps: int = 20
+    guidance_scale: float = 4.0
+    scale: int = 2
+    out: str | None = None
+    device: str = "auto"
+
+
+@dataclass
+class Export:
+    """`python -m erase.export`."""
+
+    run: str = MISSING
+    format: str = "diffusers"
+    out: str | None = None
+
+
+@dataclass
+class Pretrain:
+    """`python -m erase.pretrain`."""
+
+    out: str = MISSING
+    work: str = "work/pretrain"
+    seed: int = 0
+    drawings: int = 48000
+    steps: dict[str, int] = field(default_factory=dict)
+    stages: list[str] = field(default_factory=list)
+
+
+def register(command: type) -> None:
+    """Put a command's fields where its config finds them, as `schema`."""
+    ConfigStore.instance().store("schema", command)
