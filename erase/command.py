@@ -1,16 +1,18 @@
 """This file is how commands read their arguments: Hydra, with both spellings of a group and errors of one sentence."""
 
 import difflib
+import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import hydra
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from erase.errors import BadInput
 
@@ -65,23 +67,29 @@ OmegaConf.register_new_resolver("joined", lambda names: "+".join(names), replace
 
 
 def build(node: DictConfig | Any, where: str, **objects: Any) -> Any:
-    """Call the node's `_target_` with its fields and `objects`; a wrong field is BadInput that names the right ones."""
+    """Call the node's `_target_` with its fields and `objects`; a wrong field or type is BadInput that says what fits."""
+    target = hydra.utils.get_object(node["_target_"])
+    check(target, node, where)
     make = hydra.utils.instantiate(node, _partial_=True, _convert_="all")  # objects would become dictionaries in a call
-    fields = ", ".join(str(key) for key in node if key != "_target_")
-    for key in node:
+    return make(**objects)
+
+
+def check(target: Callable[..., Any], node: DictConfig | Any, where: str) -> None:
+    """Hold a node's fields against the signature of its class: names, presence, types. The constructor is the schema."""
+    hints = get_type_hints(target.__init__ if isinstance(target, type) else target)
+    plain = {n: h for n, h in hints.items() if n in inspect.signature(target).parameters}
+    fields = [str(key) for key in node if key != "_target_"]
+    for key in fields:
+        if key not in plain:
+            raise BadInput(f"{where}.{key} is not a field of {node['_target_']}; its fields are {', '.join(plain)}.")
         if OmegaConf.is_missing(node, key):
-            raise BadInput(f"{where}.{key} must be given.")
-    try:
-        return make(**objects)
-    except TypeError as error:
-        raise BadInput(f"{where}: {error}; its fields are {fields}.") from error
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, BadInput):
-            raise cause from None
-        if isinstance(cause, TypeError):
-            raise BadInput(f"{where}: {cause}; its fields are {fields}.") from error
-        raise
+            raise BadInput(f"{where}.{key} must be given: {where}.{key}=<value>.")
+        value = OmegaConf.to_container(node, resolve=True)[key]  # type: ignore[index, call-overload]
+        try:
+            TypeAdapter(plain[key], config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value, strict=True)
+        except ValidationError as error:
+            wrong = error.errors()[0]["msg"].removeprefix("Input ")
+            raise BadInput(f"{where}.{key}={value!r} is of a wrong type: it {wrong}.") from error
 
 
 def _sentence(error: Exception, config: str) -> str:

@@ -26,6 +26,8 @@ def generate(config: DictConfig) -> Path:
     for name in ("seeds", "steps", "scale"):
         if config[name] < 1:
             raise BadInput(f"{name}={config[name]} must be at least 1.")
+    if config.out and Path(config.out).exists():
+        raise BadInput(f"out={config.out} exists already; nothing was written.")
     model = build(OmegaConf.create(edit.about["config"]["model"]), "model")
     model.to(device_of({"cuda": "gpu"}.get(config.device, config.device)))
     seeds = list(range(config.seed, config.seed + config.seeds))

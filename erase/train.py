@@ -138,8 +138,16 @@ def main(config: DictConfig) -> float | None:
     """One job; its value, for sweepers, is the erasing success rate."""
     from hydra.core.hydra_config import HydraConfig
 
+    from erase.errors import BadInput
+    from erase.record.run import Run
+
     quiet()
-    result = train(config, Path(HydraConfig.get().runtime.output_dir))
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        result = train(config, folder)
+    except BadInput:
+        Run.discard(folder)
+        raise
     return result["figures"].get("esr_1", {}).get("after")
 
 

@@ -111,15 +111,15 @@ class Stage(L.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def fit(self, folder: Path) -> None:
-        """Train to the end, from the last checkpoint in `folder` if there is one."""
+    def fit(self, folder: Path, until: int | None = None) -> None:
+        """Train to the end, or `until` a step, from the last checkpoint in `folder` if there is one."""
         folder.mkdir(parents=True, exist_ok=True)
         last = folder / "last.ckpt"
         trainer = L.Trainer(
             accelerator="auto",
             devices=1,
             precision="bf16-mixed",
-            max_steps=self.steps,
+            max_steps=until or self.steps,
             max_epochs=-1,
             gradient_clip_val=1.0,
             logger=False,
@@ -257,7 +257,7 @@ def encode(drawings: Drawings, network: Any, work: Path) -> tuple[Tensor, float]
         network.to(device).eval()
         chunks = torch.arange(len(drawings.images)).split(128)
         means = [network.encode(drawings.tensor(rows).to(device)).latent_dist.mean.cpu() for rows in tqdm(chunks, "encoding")]
-        save_file({"means": torch.cat(means).half()}, path)
+        save_file({"means": torch.cat(means).half().contiguous()}, path)
     means = load_file(path)["means"]
     scaling = 1 / float(means.float().std())
     return (means.float() * scaling).half(), scaling

@@ -47,6 +47,17 @@ class Run:
             raise BadInput(f"{folder} is not a run folder (it holds no status.json).")
         return run
 
+    @staticmethod
+    def discard(folder: Path) -> None:
+        """Take away what Hydra wrote for a run that was refused before it began, and nothing else."""
+        if (folder / "status.json").exists():
+            return
+        for left in [*(folder / ".hydra").glob("*.yaml"), *folder.glob("*.log")]:
+            left.unlink()
+        for empty in (folder / ".hydra", folder):
+            if empty.is_dir() and not any(empty.iterdir()):
+                empty.rmdir()
+
     def __enter__(self) -> "Run":
         self.folder.mkdir(parents=True, exist_ok=True)
         self.started = time.time()

@@ -1,0 +1,50 @@
+"""Concepts, and which words stay out of what."""
+
+import pytest
+
+from erase.command import CONF
+from erase.concept import Concept, check_known, resolve, without
+from erase.errors import BadInput
+from erase.miniature import world
+
+
+def test_no_erasing_config_names_a_held_out_wording():
+    wordings = [w for s in world.SUBJECTS.values() for w in s.held_out]
+    wordings += [t.replace("{}", "").strip(" ,") for s in world.STYLES.values() for t in s.held_out]
+    assert len(wordings) == 24
+    files = [p for p in CONF.rglob("*.yaml") if p.parent.name != "protocol"]
+    assert len(files) > 30
+    for file in files:
+        for wording in wordings:
+            assert f" {wording}" not in file.read_text().replace("[", " ").replace(",", " "), (file, wording)
+    for entry in world.vocabulary():
+        assert not any(f" {w} " in f" {entry} " for w in wordings), entry
+
+
+def test_held_out_wordings_are_trained():
+    captions = [world.caption(world.scene(0, i), world.generator(0, 1, i, 0)) for i in range(4000)]
+    for subject in world.SUBJECTS.values():
+        for wording in subject.held_out:
+            assert any(f" {wording} " in f" {c.replace(',', ' ')} " for c in captions), wording
+
+
+def test_the_erased_concept_is_never_a_candidate():
+    nudity = Concept("nudity", ("a nude person",), ("naked", "nudity"))
+    assert without(["nudity", "a naked man", "a nude person", "a person in a coat"], [nudity]) == ["a person in a coat"]
+    golf = Concept("golf_ball", ("a photo of a golf ball",), ())
+    assert without(["a golf ball", "a tennis ball"], [golf]) == ["a tennis ball"]
+
+
+def test_resolve():
+    members = {"church": {"prompts": ["church"], "synonyms": ["chapel"]}}
+    assert resolve(members, None, None) == [Concept("church", ("church",), ("chapel",))]
+    assert resolve(members, ["a kirk"], None)[0].prompts == ("a kirk",)
+    for empty in ([], [""], [3]):
+        with pytest.raises(BadInput, match=r"concept\.prompts"):
+            resolve(members, empty, None)
+
+
+def test_unknown_words_are_named_with_the_known_ones():
+    with pytest.raises(BadInput, match=r"'zebra'.*church"):
+        check_known([Concept("custom", ("a photo of a church", "zebra"))], world.names())
+    check_known([Concept("custom", ("zebra",))], None)

@@ -1,0 +1,62 @@
+"""One thread, no network, a cache of its own; the shipped miniature, loaded once."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "WANDB_SILENT": "true", "COLUMNS": "160"}
+
+import pytest
+import torch
+
+from erase.model.stable_diffusion import StableDiffusion
+
+torch.set_num_threads(1)
+
+ROOT = Path(__file__).parent.parent
+
+QUICK = ["steps=4", "protocol.images=1", "protocol.steps=2", "latents.steps=3", "latents.trajectories=1"]
+"""Overrides that make the main command a matter of seconds."""
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def model() -> StableDiffusion:
+    """A fresh miniature: a test may change its weights."""
+    return StableDiffusion("miniature", vocabulary="miniature")
+
+
+@pytest.fixture
+def command(cache: Path, tmp_path: Path) -> Iterator[Command]:
+    """Run `python -m erase.<name>` in an empty folder, as a user would."""
+
+    def run(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "ERASE_CACHE": str(cache), **environment}
+        env.pop("HYDRA_FULL_ERROR", None)
+        return subprocess.run(
+            [sys.executable, "-m", f"erase.{name}", *arguments], cwd=tmp_path, env=env, capture_output=True, text=True
+        )
+
+    yield run
+
+
+@pytest.fixture(scope="session")
+def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small finished run of the main command, exactly as README writes it, for all tests that only look."""
+    at = tmp_path_factory.mktemp("finished")
+    arguments = ["+method=adv_preserve", "concept=church", "preservation.every=2", *QUICK]
+    env = {**os.environ, "ERASE_CACHE": str(cache), "WANDB_API_KEY": "a-key-that-must-not-leak"}
+    done = subprocess.run(
+        [sys.executable, "-m", "erase.train", *arguments], cwd=at, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (at / "printed.txt").write_text(done.stdout)
+    return at / "outputs" / "adv_preserve-church-0"

@@ -1,0 +1,87 @@
+"""The bank against direct sampling."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from erase.errors import BadInput
+from erase.latents.bank import Bank
+from erase.model.stable_diffusion import StableDiffusion
+from erase.random import stream
+
+
+def opened(model: StableDiffusion, folder: Path, **fields: object) -> Bank:
+    bank = Bank(**{"trajectories": 2, "steps": 3, "guidance_scale": 3.0, **fields})
+    bank.open(model, 0, folder)
+    return bank
+
+
+def direct(model: StableDiffusion, prompt: str, i: int, k: int, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Sampling written out: DDIM of three steps by diffusers' scheduler, predictions by the pipeline's UNet itself."""
+    noise = torch.randn((count, 4, 16, 16), generator=stream(0, f"bank {prompt}"))
+    x, scheduler = noise[i : i + 1], model.noise_scheduler
+    scheduler.set_timesteps(3)
+    ids = model.pipe.tokenizer(["", prompt], padding="max_length", return_tensors="pt").input_ids
+    words = model.pipe.text_encoder(ids).last_hidden_state
+    with torch.no_grad():
+        for n, t in enumerate(scheduler.timesteps):
+            unconditional, conditional = (model.pipe.unet(x, t, w[None]).sample for w in words)
+            if n == k:
+                return x, t, conditional, unconditional
+            x = scheduler.step(unconditional + 3 * (conditional - unconditional), t, x).prev_sample
+    raise AssertionError
+
+
+def test_points_are_those_of_direct_sampling(model: StableDiffusion, tmp_path: Path):
+    bank = opened(model, tmp_path)
+    bank.declare(["a church", "a barn", "nudity"])
+    for step in range(6):
+        rng = stream(0, "erase points", step)
+        i, k = (torch.randint(n, (1,), generator=rng).item() for n in (2, 3))
+        points = bank.draw(["a barn"], "erase", step)
+        x, t, conditional, unconditional = direct(model, "a barn", i, k, 2)
+        assert points.t.item() == t
+        for ours, theirs in zip((points.x_t, points.conditional, points.unconditional), (x, conditional, unconditional), strict=True):
+            torch.testing.assert_close(ours, theirs, atol=4e-3, rtol=2e-3)  # half precision
+
+
+def test_draws_are_a_function_of_seed_use_and_step(model: StableDiffusion, tmp_path: Path):
+    one, two = opened(model, tmp_path), opened(model, tmp_path)
+    for bank in (one, two):
+        bank.declare(["a church", "a barn"])
+    one.draw(["a church"], "keep", 3)
+    a, b = one.draw(["a barn", "a church"], "erase", 7), two.draw(["a barn", "a church"], "erase", 7)
+    assert torch.equal(a.x_t, b.x_t)
+    assert torch.equal(a.conditional, b.conditional)
+    draws = [one.draw(["a barn"] * 4, "erase", s).t.tolist() for s in range(4)]
+    assert len({tuple(d) for d in draws}) > 1
+
+
+def test_a_kept_concept_is_drawn_when_first_needed(model: StableDiffusion, tmp_path: Path):
+    bank = opened(model, tmp_path, rows=2)
+    bank.declare(["a church", "a barn"])
+    assert model.cost.forwards == 0
+    bank.draw(["a church"], "erase", 0)
+    assert model.cost.forwards == 2 * 3 * 2  # trajectories, steps, guidance
+    bank.draw(["a church"], "erase", 1)
+    assert model.cost.forwards == 12
+
+
+def test_what_does_not_fit_in_memory_lies_on_disk(model: StableDiffusion, tmp_path: Path):
+    small, large = opened(model, tmp_path / "bank", memory=0), opened(model, tmp_path)
+    a, b = (bank.draw(["a church"] * 3, "erase", 2) for bank in (small, large))
+    assert len(list((tmp_path / "bank").glob("*.safetensors"))) == 1
+    assert torch.equal(a.x_t, b.x_t)
+
+
+def test_common_place(model: StableDiffusion, tmp_path: Path):
+    points = opened(model, tmp_path).draw(["a church", "a barn", "nudity"], "score", 1, common=True)
+    assert len(set(points.t.tolist())) == 1
+
+
+@pytest.mark.parametrize("field", ["trajectories", "steps", "rows"])
+def test_nonsense_is_refused(field: str):
+    with pytest.raises(BadInput, match=f"latents.{field}=0"):
+        Bank(**{field: 0})

@@ -1,0 +1,74 @@
+"""The loss against the papers' formulas, and the gradient that comes of it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from erase.concept import Concept
+from erase.errors import BadInput
+from erase.latents.bank import Bank
+from erase.loss import Eps
+from erase.method.redirect import Redirect
+from erase.model.stable_diffusion import StableDiffusion
+from erase.parameters import Select
+from erase.preservation.adversarial import Adversarial
+from erase.preservation.fixed import Fixed
+from erase.random import stream
+from erase.target import Negative
+
+CHURCH = Concept("church", ("church", "a photo of a church"), ("chapel",))
+
+
+def method(model: StableDiffusion, folder: Path, preservation: object, **fields: object) -> Redirect:
+    parts = {"steps": 3, "lr": 1e-3, "batch_size": 2, "seed": 0, "work": folder, **fields}
+    latents, target = Bank(trajectories=1, steps=3), Negative(eta=1.5)
+    return Redirect(model, [CHURCH], Select("attn2"), latents, target, preservation, Eps(), **parts)
+
+
+def test_loss_is_the_papers(model: StableDiffusion, tmp_path: Path):
+    """‖ε'(x, c_e) − [ε(∅) − η (ε(c_e) − ε(∅))]‖² + λ ‖ε'(x', c_p) − ε(x', c_p)‖², every ε evaluated here and now."""
+    erasing = method(model, tmp_path, Fixed(["a barn"], weight=0.7))
+    erasing.on_fit_start()
+    with torch.no_grad():
+        for parameter in model.moving.values():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    losses = erasing.losses(1)
+    unet, said = model.pipe.unet, {p: model.prompt([p]).sequence for p in ("", "a barn", *CHURCH.prompts)}
+    rows = torch.randint(2, (2,), generator=stream(0, "erase", 1))
+    erased = [CHURCH.prompts[i] for i in rows]
+    e, k = erasing.latents.draw(erased, "erase", 1), erasing.latents.draw(["a barn"] * 2, "keep", 1)
+
+    def teacher(x: torch.Tensor, t: torch.Tensor, prompt: str) -> torch.Tensor:
+        return torch.func.functional_call(unet, model.weights("unet", False), (x[None], t, said[prompt])).sample[0]
+
+    with torch.no_grad():
+        erase, keep = [], []
+        for x, t, prompt in zip(e.x_t, e.t, erased, strict=True):
+            empty, concept = teacher(x, t, ""), teacher(x, t, prompt)
+            target = empty - 1.5 * (concept - empty)
+            erase.append((unet(x[None], t, said[prompt]).sample[0] - target).square().mean())
+        for x, t in zip(k.x_t, k.t, strict=True):
+            keep.append((unet(x[None], t, said["a barn"]).sample[0] - teacher(x, t, "a barn")).square().mean())
+    torch.testing.assert_close(losses["erase"].detach(), torch.stack(erase).mean(), rtol=1e-2, atol=1e-5)
+    torch.testing.assert_close(losses["keep"].detach(), 0.7 * torch.stack(keep).mean(), rtol=2e-2, atol=1e-5)
+
+
+def test_without_weight_nothing_is_kept_and_nothing_is_drawn(model: StableDiffusion, tmp_path: Path):
+    esd = method(model, tmp_path, Fixed([], weight=0))
+    esd.on_fit_start()
+    assert list(esd.losses(0)) == ["erase"]
+    assert set(esd.latents.stored) == set(CHURCH.prompts)
+
+
+def test_before_the_first_update_nothing_is_hurt(model: StableDiffusion, tmp_path: Path):
+    eap = method(model, tmp_path, Adversarial())
+    eap.on_fit_start()
+    losses = eap.losses(0)
+    assert losses["keep"] < 1e-4 < losses["erase"]
+
+
+@pytest.mark.parametrize(("field", "value"), [("steps", 0), ("steps", -3), ("lr", 0.0), ("batch_size", 0)])
+def test_nonsense_is_refused(field: str, value: float, model: StableDiffusion, tmp_path: Path):
+    with pytest.raises(BadInput, match=f"{field}={value}"):
+        method(model, tmp_path, Fixed([], 0), **{field: value})

@@ -1,0 +1,52 @@
+"""The page of a run."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+
+from erase import record
+
+
+class Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_page_is_one_file_that_opens_offline(finished: Path):
+    page = Page()
+    page.feed((finished / "report.html").read_text())
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "iframe")
+        source = attributes.get("src") or attributes.get("href") or "data:"
+        assert source.startswith("data:")
+
+
+def test_page_shows_what_happened(finished: Path):
+    page = Page()
+    page.feed((finished / "report.html").read_text())
+    figures = json.loads((finished / "metrics.json").read_text())["figures"]
+    assert f"{figures['esr_1']['after']:.3f}" in page.text
+    for words in ("What went, what stayed", "Before and after", "Losses", "What the adversary chose", "barn"):
+        assert words in page.text
+    pictures = [a for t, a in page.tags if t == "img"]
+    assert len(pictures) == 24 + 6 + 1  # labels, styles, held-out synonyms
+    assert all(p["alt"] for p in pictures)
+    assert sum(t == "polyline" for t, _ in page.tags) == 2
+
+
+def test_names_are_data():
+    loaded = Environment(loader=FileSystemLoader(Path(record.__file__).parent), autoescape=True)
+    names = ("forwards", "backwards", "forward_equivalents_per_pair", "train_seconds", "judge_seconds")
+    cost = dict.fromkeys((*names, "peak_memory_bytes", "artefact_bytes"), 1.0)
+    page = loaded.get_template("report.html").render(name="<script>alert(1)</script>", cost=cost, lock={"versions": {}})
+    assert "<script>" not in page

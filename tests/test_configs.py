@@ -1,0 +1,82 @@
+"""Every YAML composes, fits the constructor that it names, and builds where nothing outside is needed."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+import erase.train  # registers the schema
+from erase.command import CONF, build, check, choices, groups
+from erase.errors import BadInput
+
+OPTIONS = [(g, o) for g in groups() for o in choices(g)]
+AXES = ("model", "target", "preservation", "parameters", "latents", "loss", "protocol", "logger")
+
+
+def composed(*overrides: str):
+    erase.train.schema.register(erase.train.schema.Train)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+def chosen(group: str, option: str) -> list[str]:
+    found = {"method": "esd", "concept": "church", group: option}
+    extra = ["preservation.prompts=[a barn]"] if (group, option) == ("preservation", "fixed") else []
+    return [*(f"{g}={o}" for g, o in found.items()), *extra]
+
+
+def test_no_option_is_missed():
+    assert len(OPTIONS) == 32
+    assert {g for g, _ in OPTIONS} == {*AXES, "concept", "method", "trainer"}
+    files = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parent.parent.name != "preset"]
+    assert len(files) == len(OPTIONS)
+    assert sorted(p.stem for p in CONF.glob("*.yaml")) == ["export", "generate", "pretrain", "train"]
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_option_composes_and_fits_its_constructor(group: str, option: str):
+    config = composed(*chosen(group, option))
+    node = config[group]
+    if "_target_" in node:
+        check(get_object(node["_target_"]), node, group)
+    if group in AXES:
+        assert build(node, group) is not None
+
+
+@pytest.mark.parametrize("file", sorted(CONF.rglob("*.yaml")), ids=lambda p: str(p.relative_to(CONF)))
+def test_file_says_what_it_is(file: Path):
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("# @package")]
+    assert lines[0].startswith("# ")
+
+
+@pytest.mark.parametrize("file", sorted((CONF / "preset").rglob("*.yaml")), ids=lambda p: p.stem)
+def test_preset_belongs_to_a_model_and_a_method(file: Path):
+    assert file.parent.name in choices("model")
+    assert file.stem in choices("method")
+
+
+def test_command_line_beats_method_beats_defaults():
+    assert composed("method=esd", "concept=church").preservation.weight == 0
+    assert "Adversarial" in composed("method=adv_preserve", "concept=church").preservation._target_
+    assert composed("method=adv_preserve", "preservation=none", "concept=church").preservation.weight == 0
+    assert composed("method=esd", "concept=church").steps == 150
+    assert composed("method=esd", "concept=church", "steps=7").steps == 7
+
+
+def test_concepts_merge():
+    assert set(composed("method=esd", "concept=[church,nudity]").concept.members) == {"church", "nudity"}
+
+
+@pytest.mark.parametrize(
+    ("node", "says"),
+    [
+        ({"_target_": "erase.target.Negative", "etta": 1.0}, "x.etta is not a field"),
+        ({"_target_": "erase.target.Negative", "eta": "much"}, "x.eta='much' is of a wrong type"),
+        ({"_target_": "erase.preservation.fixed.Fixed", "prompts": "???"}, "x.prompts must be given"),
+    ],
+)
+def test_wrong_field_is_named(node: dict[str, object], says: str):
+    with pytest.raises(BadInput, match=says):
+        build(OmegaConf.create(node), "x")

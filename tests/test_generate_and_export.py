@@ -1,0 +1,64 @@
+"""Grids and exports of a finished run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Command
+from PIL import Image
+
+from erase.model.edit import Edit
+from erase.model.stable_diffusion import StableDiffusion
+
+
+def test_grid_is_written_and_never_over(finished: Path, command: Command, tmp_path: Path):
+    out = tmp_path / "grid.png"
+    arguments = [f"run={finished}", "prompt=a photo of a church", "seeds=3", "steps=2", "scale=1", f"out={out}"]
+    done = command("generate", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert Image.open(out).size == (3 * 66 - 2, 2 * 66 - 2)
+    again = command("generate", *arguments)
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+
+
+@pytest.mark.parametrize("name", ["generate", "export"])
+def test_a_run_that_is_not_there(name: str, command: Command):
+    done = command(name, "run=nowhere", *(["prompt=church"] if name == "generate" else []))
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_export_is_plain_diffusers(finished: Path, command: Command, tmp_path: Path, model: StableDiffusion):
+    out = tmp_path / "church-free"
+    done = command("export", f"run={finished}", "format=diffusers", f"out={out}")
+    assert done.returncode == 0, done.stderr
+    script = f"""
+import sys, torch, numpy
+from diffusers import StableDiffusionPipeline, DDIMScheduler
+pipe = StableDiffusionPipeline.from_pretrained({str(out)!r})
+noise = torch.Generator().manual_seed(3)
+image = pipe("a photo of a barn", num_inference_steps=4, guidance_scale=4.0, generator=noise, output_type="np").images[0]
+numpy.save({str(tmp_path / "image.npy")!r}, image)
+assert not any(name == "erase" or name.startswith("erase.") for name in sys.modules)
+"""
+    plain = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert plain.returncode == 0, plain.stderr
+    Edit.load(finished).apply(model.pipe)
+    ours = model.images(["a photo of a barn"], [3], steps=4, guidance_scale=4.0)[0].permute(1, 2, 0).numpy()
+    theirs = np.load(tmp_path / "image.npy") * 255
+    assert np.abs(ours.astype(float) - theirs).max() <= 2
+    again = command("export", f"run={finished}", f"out={out}")
+    assert again.returncode == 2
+
+
+def test_exported_text_encoder_has_the_keys_of_transformers_4(finished: Path, command: Command, tmp_path: Path):
+    from safetensors import safe_open
+
+    out = tmp_path / "out"
+    assert command("export", f"run={finished}", f"out={out}").returncode == 0
+    with safe_open(out / "text_encoder" / "model.safetensors", "pt") as file:
+        assert all(key.startswith("text_model.") for key in file.keys())  # noqa: SIM118

@@ -1,0 +1,49 @@
+"""Every command that README shows, run as it stands; the long ones with fewer steps and pictures."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import QUICK, ROOT, Command
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(?:bash|sh)\n(.*?)```", README, re.S)
+COMMANDS = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+TRAIN = [c for c in COMMANDS if c.startswith("python -m erase.train")]
+MADE = [c for c in COMMANDS if re.match(r"python -m erase\.(generate|export)", c)]
+
+
+def test_readme_shows_the_commands():
+    assert len(TRAIN) >= 4
+    assert len(MADE) >= 2
+    assert {"make erase", "make test"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("line", TRAIN)
+def test_train(line: str, command: Command, finished: Path):
+    _, _, _, *arguments = shlex.split(line, comments=True)
+    if any(a.startswith("resume=") for a in arguments):
+        arguments = [f"resume={finished}"]
+    elif "--help" not in arguments:
+        arguments = [a for a in arguments if not a.startswith(("protocol.images", "steps="))] + [*QUICK, "logger=none"]
+        arguments = [re.sub(r"seed=0,1,2", "seed=0,1", a) for a in arguments]
+    done = command("train", *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("line", MADE)
+def test_what_a_run_is_for(line: str, command: Command, finished: Path):
+    _, _, module, *arguments = shlex.split(line, comments=True)
+    arguments = [f"run={finished}" if a.startswith("run=") else a for a in arguments]
+    done = command(module.removeprefix("erase."), *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+def test_python_example(finished: Path, tmp_path: Path):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    code = code.replace("outputs/adv_preserve-church-0", str(finished))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

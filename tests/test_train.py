@@ -1,0 +1,156 @@
+"""The main command from outside: spellings, what it writes, resuming, refusing."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from conftest import QUICK, Command
+from safetensors.torch import load_file
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "edit" / "edit.safetensors")
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a)
+
+
+def test_run_folder_is_complete(finished: Path):
+    for name in ("edit/edit.safetensors", "edit/edit.json", "training.csv", "adversary.jsonl", "metrics.json"):
+        assert (finished / name).is_file(), name
+    assert json.loads((finished / "status.json").read_text())["status"] == "finished"
+    assert (finished / "report.html").is_file()
+    assert list(csv.DictReader((finished / "training.csv").open()))[-1]["step"] == "3"
+    assert json.loads((finished / "adversary.jsonl").read_text().splitlines()[0])["step"] == 2
+
+
+def test_figures_have_intervals_and_raw_scores(finished: Path):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    for name in ("esr_1", "esr_1_synonyms", "psr_1", "psr_1_siblings", "psr_1_worst", "clip_score", "kid", "psr_1/barn"):
+        assert set(metrics["figures"][name]) == {
+            "before", "after", "after_low", "after_high", "drop", "drop_low", "drop_high", "n",
+        }  # fmt: skip
+    rows = pq.read_table(finished / "scores.parquet").to_pylist()
+    assert {r["model"] for r in rows} == {"before", "after"}
+    kept = [r for r in rows if r["model"] == "after" and r["role"] in ("kept", "sibling")]
+    assert sum(r["top"] == r["label"] for r in kept) / len(kept) == pytest.approx(metrics["figures"]["psr_1"]["after"])
+
+
+def test_cost_is_counted(finished: Path):
+    cost = json.loads((finished / "metrics.json").read_text())["cost"]
+    pairs, candidates, erased = 4 * 8, 35, 3
+    assert cost["backwards"] == 2 * pairs
+    # bank: 3 points of 2 F for every prompt; one scoring of 2 points; 2 F a pair
+    assert cost["forwards"] == (candidates + erased) * 3 * 2 + candidates * 2 + 2 * pairs
+
+
+def test_table_is_printed(finished: Path):
+    printed = (finished.parent.parent / "printed.txt").read_text()
+    for words in ("erased: its own words", "held-out synonyms", "kept: siblings", "F-equivalents", "report.html"):
+        assert words in printed
+
+
+def test_wandb_stays_in_the_run_folder_and_holds_no_key(finished: Path):
+    assert list(finished.glob("wandb/offline-run-*/run-*.wandb"))
+    for file in finished.rglob("*"):
+        if file.is_file() and not file.is_symlink():
+            assert b"a-key-that-must-not-leak" not in file.read_bytes(), file
+
+
+def test_both_spellings_and_seeds(command: Command, tmp_path: Path):
+    one = command("train", "method=adv_preserve", "concept=church", "logger=none", *QUICK)
+    assert one.returncode == 0, one.stderr
+    many = command("train", "-m", "+method=adv_preserve", "concept=church", "seed=0,1", "logger=none", *QUICK)
+    assert many.returncode == 0, many.stderr
+    jobs = sorted((tmp_path / "multirun").glob("*/*-adv_preserve-church-*"))
+    assert len(jobs) == 2
+    alone = weights(tmp_path / "outputs" / "adv_preserve-church-0")
+    assert same(alone, weights(jobs[0]))
+    assert not same(alone, weights(jobs[1]))
+
+
+def test_killed_and_resumed_is_bit_for_bit(command: Command, tmp_path: Path, cache: Path):
+    fields = ["+method=adv_preserve", "concept=church", "logger=none", *QUICK, "steps=60", "checkpoint_every=7"]
+    fields += ["preservation.every=5"]
+    whole = command("train", *fields, "name=whole")
+    assert whole.returncode == 0, whole.stderr
+    args = [sys.executable, "-m", "erase.train", *fields, "name=cut"]
+    with subprocess.Popen(
+        args, cwd=tmp_path, env={**os.environ, "ERASE_CACHE": str(cache)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as victim:
+        log = tmp_path / "outputs" / "cut" / "training.csv"
+        while not log.exists() or len(log.read_text().splitlines()) < 20:
+            assert victim.poll() is None, "finished before it could be killed"
+            time.sleep(0.005)
+        victim.send_signal(signal.SIGKILL)
+    cut = tmp_path / "outputs" / "cut"
+    assert json.loads((cut / "status.json").read_text())["status"] == "running"
+    assert not (cut / "edit" / "edit.json").exists()
+    again = command("train", f"resume={cut}")
+    assert again.returncode == 0, again.stderr
+    assert same(weights(tmp_path / "outputs" / "whole"), weights(cut))
+    for file in ("training.csv", "adversary.jsonl"):
+        assert (cut / file).read_text() == (tmp_path / "outputs" / "whole" / file).read_text()
+    figures = [json.loads((tmp_path / "outputs" / n / "metrics.json").read_text())["figures"] for n in ("whole", "cut")]
+    assert figures[0] == figures[1]
+    costs = [json.loads((tmp_path / "outputs" / n / "metrics.json").read_text())["cost"] for n in ("whole", "cut")]
+    assert costs[0]["backwards"] == costs[1]["backwards"]
+
+
+BAD = {
+    "no method": ([], "method"),
+    "no concept": (["method=esd"], "concept"),
+    "unknown method": (["method=nope", "concept=church"], "adv_preserve, esd"),
+    "unknown concept": (["method=esd", "concept=zebra"], "nudity"),
+    "words it does not know": (["method=esd", "concept=custom", "concept.prompts=[zebra]"], "church"),
+    "empty list": (["method=esd", "concept=church", "concept.prompts=[]"], "concept.prompts"),
+    "unknown field": (["method=esd", "concept=church", "stps=3"], "steps"),
+    "unknown field of a part": (["method=esd", "concept=church", "latents.stps=3"], "latents.steps"),
+    "wrong type": (["method=esd", "concept=church", "steps=many"], "steps"),
+    "wrong type in a part": (["method=esd", "concept=church", "latents.steps=many"], "latents.steps"),
+    "nothing selected": (["method=esd", "concept=church", "parameters.include=attn9"], "attn9"),
+    "negative steps": (["method=esd", "concept=church", "steps=-3"], "steps=-3"),
+    "no GPU": (["method=esd", "concept=church", "trainer=gpu"], "trainer=cpu"),
+    "no such run": (["resume=nowhere"], "nowhere"),
+    "resume and more": (["resume=nowhere", "seed=1"], "nothing besides"),
+    "no such model": (["method=esd", "concept=church", "model.source=nowhere/nothing"], "model.source"),
+    "bad precision": (["method=esd", "concept=church", "trainer.precision=8"], "bf16"),
+    "two concepts, one list": (["method=esd", "concept=[church,nudity]", "concept.prompts=[church]"], "church, nudity"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_sentence(case: str, command: Command, tmp_path: Path):
+    arguments, says = BAD[case]
+    done = command("train", *arguments)
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "Processor" not in line]
+    assert len(lines) == 1, done.stderr
+    assert says in lines[0]
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_a_second_run_of_one_name_gets_its_own_folder(command: Command, tmp_path: Path):
+    kept = tmp_path / "outputs" / "esd-church-0"
+    kept.mkdir(parents=True)
+    (kept / "mine.txt").write_text("mine")
+    done = command("train", "method=esd", "concept=church", "logger=none", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert [p.name for p in kept.iterdir()] == ["mine.txt"]
+    assert (tmp_path / "outputs" / "esd-church-0-2" / "metrics.json").exists()
+
+
+def test_help_names_every_group(command: Command):
+    done = command("train", "--help")
+    assert done.returncode == 0
+    for words in ("method", "adv_preserve, esd", "nudity", "xattn", "steps"):
+        assert words in done.stdout
