@@ -1,6 +1,7 @@
 """This file is how commands read their arguments: Hydra, with both spellings of a group and errors of one sentence."""
 
 import difflib
+import functools
 import inspect
 import os
 import sys
@@ -151,9 +152,32 @@ def _help(config: str) -> str:
     return "\n".join(lines)
 
 
+refused: list[BadInput] = []
+"""What jobs of this process could not do. Hydra would print more than a sentence, and end a sweep at the first."""
+
+
+def job(function: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+    """A command's function, whose BadInput is told by `launch`; the other jobs of a sweep go on."""
+
+    @functools.wraps(function)
+    def guarded(config: DictConfig) -> Any:
+        try:
+            return function(config)
+        except BadInput as error:
+            if os.environ.get("ERASE_TRACEBACK") == "1":
+                raise
+            refused.append(error)
+            return None
+
+    return guarded
+
+
 def launch(main: Callable[[], Any], config: str) -> None:
     """Run a Hydra `main` on the command line's arguments: exit code 2 and one sentence for bad input."""
     asked = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["ERASE_TRACEBACK"] = "1" if asked else "0"
+    for library in ("TRANSFORMERS", "DIFFUSERS"):
+        os.environ.setdefault(f"{library}_VERBOSITY", "error")
     try:
         if {"-h", "--help"} & {*sys.argv[1:]}:
             print(_help(config))
@@ -164,5 +188,8 @@ def launch(main: Callable[[], Any], config: str) -> None:
     except (BadInput, HydraException, OmegaConfBaseException) as error:
         if asked:
             raise
-        print(_sentence(error, config), file=sys.stderr)
+        refused.append(BadInput(_sentence(error, config)))
+    for error in refused:
+        print(error, file=sys.stderr)
+    if refused:
         sys.exit(2)

@@ -7,7 +7,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from erase import schema
-from erase.command import CONF, build, launch
+from erase.command import CONF, build, job, launch
 
 
 def export(config: DictConfig) -> Path:
@@ -35,6 +35,7 @@ schema.register(schema.Export)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="export")
+@job
 def main(config: DictConfig) -> None:
     """One export."""
     from erase.train import quiet

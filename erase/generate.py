@@ -7,7 +7,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from erase import schema
-from erase.command import CONF, build, launch
+from erase.command import CONF, build, job, launch
 
 
 def generate(config: DictConfig) -> Path:
@@ -55,6 +55,7 @@ schema.register(schema.Generate)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="generate")
+@job
 def main(config: DictConfig) -> None:
     """One grid."""
     from erase.train import quiet

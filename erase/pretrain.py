@@ -7,12 +7,13 @@ import hydra
 from omegaconf import DictConfig
 
 from erase import schema
-from erase.command import CONF, launch
+from erase.command import CONF, job, launch
 
 schema.register(schema.Pretrain)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="pretrain")
+@job
 def main(config: DictConfig) -> None:
     """All the stages that `config` names."""
     from erase.errors import BadInput

@@ -12,7 +12,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from erase import schema
-from erase.command import CONF, build, launch
+from erase.command import CONF, build, job, launch
 
 
 def train(config: DictConfig, folder: Path) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def train(config: DictConfig, folder: Path) -> dict[str, Any]:
     objects = {name: build(config[name], name) for name in ("target", "preservation", "parameters", "latents", "loss")}
     protocol, tracker = build(config.protocol, "protocol"), build(config.logger, "logger")
     model = build(config.model, "model", precision=precision(config.trainer.precision, device))
-    check_known(concepts, model.words)
+    check_known(concepts, model.words, model.vocabulary)
     given = {name: config[name] for name in ("steps", "lr", "batch_size", "seed")}
     method = build(config.method, "method", model=model, concepts=concepts, work=folder, **objects, **given)
     settings = OmegaConf.to_container(config, resolve=True)
@@ -134,6 +134,7 @@ schema.register(schema.Train)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
+@job
 def main(config: DictConfig) -> float | None:
     """One job; its value, for sweepers, is the erasing success rate."""
     from hydra.core.hydra_config import HydraConfig

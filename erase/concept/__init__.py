@@ -41,12 +41,12 @@ def resolve(
     return found
 
 
-def check_known(concepts: Iterable[Concept], words: Collection[str] | None) -> None:
-    """BadInput for a prompt with none of the `words` that a small model knows; None knows everything."""
+def check_known(concepts: Iterable[Concept], words: Collection[str] | None, names: Iterable[str]) -> None:
+    """BadInput for a prompt with none of the `words` that a small model knows (None: any), naming what it does know."""
     for concept in concepts:
         for prompt in concept.prompts:
             if words is not None and not set(_words(prompt)) & set(words):
-                raise BadInput(f"concept.prompts: the model knows no word of {prompt!r}; it knows {', '.join(sorted(words))}.")
+                raise BadInput(f"concept.prompts: the model knows no word of {prompt!r}; it knows {', '.join(names)}.")
 
 
 def _words(text: str) -> list[str]:

@@ -228,7 +228,7 @@ def names() -> frozenset[str]:
     """The words that carry meaning: a prompt with none of them says nothing to the miniature."""
     empty = set("a an as by day for in no of on the with art style sign strokes without wearing and winter".split())
     said = {w for s in SUBJECTS.values() for wording in (s.name, *s.synonyms, *s.held_out) for w in wording.split()}
-    said |= {w for style in STYLES.values() for w in style.name.split()} | set(COLOURS) | set(PEOPLE)
+    said |= {w for name in STYLES if name != PLAIN for w in name.split()} | set(COLOURS) | set(PEOPLE)
     said |= {w for place in PLACES.values() for wording in place for w in wording.split()}
     return frozenset(said - empty)
 

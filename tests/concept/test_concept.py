@@ -46,5 +46,5 @@ def test_resolve():
 
 def test_unknown_words_are_named_with_the_known_ones():
     with pytest.raises(BadInput, match=r"'zebra'.*church"):
-        check_known([Concept("custom", ("a photo of a church", "zebra"))], world.names())
-    check_known([Concept("custom", ("zebra",))], None)
+        check_known([Concept("custom", ("a photo of a church", "zebra"))], world.names(), ["a church"])
+    check_known([Concept("custom", ("zebra",))], None, [])
