@@ -77,7 +77,7 @@ def build(node: DictConfig | Any, where: str, **objects: Any) -> Any:
 
 def check(target: Callable[..., Any], node: DictConfig | Any, where: str) -> None:
     """Hold a node's fields against the signature of its class: names, presence, types. The constructor is the schema."""
-    hints = get_type_hints(target.__init__ if isinstance(target, type) else target)
+    hints = get_type_hints(getattr(target, "__init__") if isinstance(target, type) else target)  # noqa: B009
     plain = {n: h for n, h in hints.items() if n in inspect.signature(target).parameters}
     fields = [str(key) for key in node if key != "_target_"]
     for key in fields:
@@ -125,15 +125,16 @@ def _near(key: str, config: str) -> str:
         known: list[str] = []
         _keys(compose(config, chosen), "", known)
     close = difflib.get_close_matches(key, known, 3, 0.5) or [k for k in known if "." not in k]
-    return f"; did you mean {', '.join(close[:3])}?" if close is not None and len(close) <= 3 else f"; fields: {', '.join(close)}"
+    return (
+        f"; did you mean {', '.join(close[:3])}?" if close is not None and len(close) <= 3 else f"; fields: {', '.join(close)}"
+    )
 
 
 def _keys(node: DictConfig, prefix: str, found: list[str]) -> None:
-    for key in node:
-        found.append(f"{prefix}{key}")
-        value = OmegaConf.to_container(node, resolve=False)[key]  # type: ignore[index, call-overload]
-        if isinstance(value, dict):
-            _keys(node[key], f"{prefix}{key}.", found)
+    for name in map(str, node):
+        found.append(f"{prefix}{name}")
+        if OmegaConf.is_config(value := node._get_node(name)) and isinstance(value, DictConfig):
+            _keys(value, f"{prefix}{name}.", found)
 
 
 def _help(config: str) -> str:
@@ -189,7 +190,7 @@ def launch(main: Callable[[], Any], config: str) -> None:
         if asked:
             raise
         refused.append(BadInput(_sentence(error, config)))
-    for error in refused:
-        print(error, file=sys.stderr)
+    for sentence in refused:
+        print(sentence, file=sys.stderr)
     if refused:
         sys.exit(2)

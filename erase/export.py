@@ -1,6 +1,5 @@
 """Write an edited model in another library's format. `python -m erase.export --help`."""
 
-import sys
 from pathlib import Path
 
 import hydra
@@ -50,4 +49,4 @@ def cli() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli())
+    cli()

@@ -1,6 +1,5 @@
 """Draw a before/after grid of a run. `python -m erase.generate --help`."""
 
-import sys
 from pathlib import Path
 
 import hydra
@@ -70,4 +69,4 @@ def cli() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli())
+    cli()

@@ -1,6 +1,5 @@
 """Train the miniature from nothing. `python -m erase.pretrain --help`."""
 
-import sys
 from pathlib import Path
 
 import hydra
@@ -39,4 +38,4 @@ def cli() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli())
+    cli()

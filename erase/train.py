@@ -2,11 +2,10 @@
 
 import logging
 import resource
-import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
@@ -40,8 +39,7 @@ def train(config: DictConfig, folder: Path) -> dict[str, Any]:
     check_known(concepts, model.words, model.vocabulary)
     given = {name: config[name] for name in ("steps", "lr", "batch_size", "seed")}
     method = build(config.method, "method", model=model, concepts=concepts, work=folder, **objects, **given)
-    settings = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(settings, dict)
+    settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
     with Run(folder) as run:
         try:
@@ -172,4 +170,4 @@ def cli() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli())
+    cli()

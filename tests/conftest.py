@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "WANDB_SILENT": "true", "COLUMNS": "160"}
@@ -35,7 +35,7 @@ def model() -> StableDiffusion:
 
 
 @pytest.fixture
-def command(cache: Path, tmp_path: Path) -> Iterator[Command]:
+def command(cache: Path, tmp_path: Path) -> Command:
     """Run `python -m erase.<name>` in an empty folder, as a user would."""
 
     def run(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +45,7 @@ def command(cache: Path, tmp_path: Path) -> Iterator[Command]:
             [sys.executable, "-m", f"erase.{name}", *arguments], cwd=tmp_path, env=env, capture_output=True, text=True
         )
 
-    yield run
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -54,9 +54,7 @@ def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     at = tmp_path_factory.mktemp("finished")
     arguments = ["+method=adv_preserve", "concept=church", "preservation.every=2", *QUICK]
     env = {**os.environ, "ERASE_CACHE": str(cache), "WANDB_API_KEY": "a-key-that-must-not-leak"}
-    done = subprocess.run(
-        [sys.executable, "-m", "erase.train", *arguments], cwd=at, env=env, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-m", "erase.train", *arguments], cwd=at, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (at / "printed.txt").write_text(done.stdout)
     return at / "outputs" / "adv_preserve-church-0"

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +44,7 @@ class Drawings(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """CLIP features (batch, 128), length 1, of uint8 `images`: for KID."""
         features = self.clip.get_image_features(images.float() / 127.5 - 1).pooler_output
-        return cast(Tensor, nn.functional.normalize(features, dim=-1))
+        return nn.functional.normalize(features, dim=-1)
 
     @torch.no_grad()
     def clip_scores(self, images: Tensor, prompts: Sequence[str], model: TextToImage) -> Tensor:

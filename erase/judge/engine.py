@@ -57,14 +57,15 @@ class Engine:
         self.model, self.judge, self.protocol, self.cache = model, judge, protocol, cache
 
     def _images(self, prompts: Sequence[str], seeds: Sequence[int], edit: str, folder: Path) -> Tensor:
-        sampler = {"steps": self.protocol.steps, "guidance_scale": self.protocol.guidance_scale}
-        what = {"prompts": prompts, "seeds": seeds, "model": self.model.hash, "edit": edit, **sampler}
+        steps, guidance = self.protocol.steps, self.protocol.guidance_scale
+        what: dict[str, object] = {"prompts": prompts, "seeds": seeds, "model": self.model.hash, "edit": edit}
+        what |= {"steps": steps, "guidance_scale": guidance}
         what |= {"precision": str(self.model.precision), "device": self.model.device.type}
         what |= {"torch": torch.__version__, "diffusers": diffusers.__version__}
         key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
         path = folder / f"{key}.safetensors"
         if not path.exists():
-            drawn = self.model.images(prompts, seeds, **sampler, edited=bool(edit))
+            drawn = self.model.images(prompts, seeds, steps, guidance, edited=bool(edit))
             folder.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(f".{os.getpid()}.part")
             save_file({"images": drawn}, part)

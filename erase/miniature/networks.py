@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
@@ -89,7 +90,7 @@ def noise_scheduler() -> DDIMScheduler:
 class Classifier(nn.Module):
     """The judge: a small ResNet that names a picture's subject or outfit, its colour and its style."""
 
-    HEADS = {"subject": LABELS, "colour": tuple(COLOURS), "style": tuple(STYLES)}
+    HEADS: ClassVar = {"subject": LABELS, "colour": tuple(COLOURS), "style": tuple(STYLES)}
 
     def __init__(self) -> None:
         super().__init__()

@@ -168,7 +168,9 @@ def vehicle(pen: Pen, c: Colour, kind: str) -> None:
             pen.line([(0.05 + i * 0.11, 0.22), (0.05 + i * 0.11, 0.33)], METAL, 0.03)
         pen.rect(0.72, 0.26, 0.84, 0.34, (60, 110, 240))
     else:
-        pen.poly([(0.02, 0.58), (0.4, 0.58), (0.4, 0.36), (0.66, 0.36), (0.76, 0.57), (0.98, 0.6), (0.98, 0.82), (0.02, 0.82)], c)
+        pen.poly(
+            [(0.02, 0.58), (0.4, 0.58), (0.4, 0.36), (0.66, 0.36), (0.76, 0.57), (0.98, 0.6), (0.98, 0.82), (0.02, 0.82)], c
+        )
         pen.poly([(0.45, 0.41), (0.63, 0.41), (0.7, 0.57), (0.45, 0.57)], GLASS)
         pen.line([(0.03, 0.6), (0.39, 0.6)], shade(c, 0.5), 0.05)
         pen.oval(0.95, 0.66, 0.03, 0.03, (255, 240, 170), False)
@@ -313,7 +315,21 @@ def doll(pen: Pen, c: Colour, outfit: str, person: str, rng: np.random.Generator
         pen.poly([(0.38, 0.21), (0.62, 0.21), (0.59, 0.42), (0.76, 0.78), (0.24, 0.78), (0.41, 0.42)], c)
         pen.line([(0.41, 0.42), (0.59, 0.42)], shade(c, 0.6), 0.04)
     elif outfit == "swimsuit":
-        pen.poly([(0.4, 0.21), (0.44, 0.28), (0.56, 0.28), (0.6, 0.21), (0.63, 0.36), (0.62, 0.5), (0.54, 0.6), (0.46, 0.6), (0.38, 0.5), (0.37, 0.36)], c)
+        pen.poly(
+            [
+                (0.4, 0.21),
+                (0.44, 0.28),
+                (0.56, 0.28),
+                (0.6, 0.21),
+                (0.63, 0.36),
+                (0.62, 0.5),
+                (0.54, 0.6),
+                (0.46, 0.6),
+                (0.38, 0.5),
+                (0.37, 0.36),
+            ],
+            c,
+        )
 
 
 PAINTERS: dict[str, Callable[[Pen, Colour, str], None]] = {
@@ -334,7 +350,9 @@ def _place(canvas: Image.Image, place: str, rng: np.random.Generator) -> None:
     pen = Pen(canvas, 0, 0, 1, bool(rng.random() < 0.5))
     tone = float(rng.uniform(0.92, 1.06))
     line = float(rng.uniform(0.52, 0.64))
-    sky = shade({"snow": (205, 218, 230), "desert": (250, 222, 170), "street": (190, 205, 220)}.get(place, (160, 208, 240)), tone)
+    sky = shade(
+        {"snow": (205, 218, 230), "desert": (250, 222, 170), "street": (190, 205, 220)}.get(place, (160, 208, 240)), tone
+    )
     if place == "room":
         pen.rect(0, 0, 1, line + 0.12, shade((226, 206, 178), tone), False)
         pen.rect(0, line + 0.12, 1, 1, shade((150, 105, 72), tone), False)

@@ -96,7 +96,7 @@ def mosaic(x: Array, rng: np.random.Generator) -> Array:
     edge, cell = len(x), 4
     n = edge // cell + 2
     yy, xx = np.mgrid[:edge, :edge]
-    centres = np.stack(np.mgrid[:n, :n], -1) * cell - cell // 2 + rng.uniform(-1.1, 1.1, (n, n, 2)) + cell / 2
+    centres = np.moveaxis(np.mgrid[:n, :n], 0, -1) * cell - cell // 2 + rng.uniform(-1.1, 1.1, (n, n, 2)) + cell / 2
     iy, ix = yy // cell + 1, xx // cell + 1
     distance, which = [], []
     for dy in (-1, 0, 1):
@@ -109,7 +109,7 @@ def mosaic(x: Array, rng: np.random.Generator) -> Array:
     nearest = np.take_along_axis(np.stack(which), order[:1], 0)[0]
     two = np.take_along_axis(np.stack(distance), order[:2], 0)
     count = np.bincount(nearest.ravel(), minlength=n * n)
-    sums = np.stack([np.bincount(nearest.ravel(), x[..., k].ravel(), n * n) for k in range(3)], -1)
+    sums: Array = np.stack([np.bincount(nearest.ravel(), x[..., k].ravel(), n * n) for k in range(3)], -1)
     tiles = (sums / np.maximum(count, 1)[:, None])[nearest] * (0.9 + 0.2 * rng.random(n * n)[nearest])[..., None]
     grout = (two[1] - two[0] < 0.5)[..., None]
     return np.where(grout, 0.5 * tiles + 0.43, tiles)

@@ -32,8 +32,7 @@ class Drawings:
     def __init__(self, folder: Path, seed: int, count: int, without: tuple[str, ...] = ()) -> None:
         self.scenes = [world.scene(seed, i, without) for i in range(count)]
         self.captions = [
-            [world.caption(s, world.generator(seed, 1, i, k)) for k in range(self.CAPTIONS)]
-            for i, s in enumerate(self.scenes)
+            [world.caption(s, world.generator(seed, 1, i, k)) for k in range(self.CAPTIONS)] for i, s in enumerate(self.scenes)
         ]
         path = folder / f"drawings-{seed}-{count}-{'-'.join(without)}.npy"
         if not path.exists():
@@ -47,9 +46,7 @@ class Drawings:
     def labels(self) -> dict[str, Tensor]:
         """Label indices (count,) of every head of the judge; colours only where the style leaves them visible."""
         heads = networks.Classifier.HEADS
-        coloured = [
-            world.STYLES[s.style].colours and s.subject not in ("nude", world.NOTHING) for s in self.scenes
-        ]
+        coloured = [world.STYLES[s.style].colours and s.subject not in ("nude", world.NOTHING) for s in self.scenes]
         return {
             "subject": torch.tensor([heads["subject"].index(s.subject) for s in self.scenes]),
             "colour": torch.tensor(
@@ -189,9 +186,7 @@ class Judge(Stage):
         images = spoil(self.drawings.tensor(rows), rng).to(self.device)
         logits = self.network(images)
         targets = {name: t[rows].to(self.device) for name, t in self.targets.items()}
-        losses = [
-            F.cross_entropy(logits[n].float(), t, ignore_index=IGNORED, label_smoothing=0.02) for n, t in targets.items()
-        ]
+        losses = [F.cross_entropy(logits[n].float(), t, ignore_index=IGNORED, label_smoothing=0.02) for n, t in targets.items()]
         return torch.stack(losses).sum()
 
 
@@ -258,17 +253,15 @@ def encode(drawings: Drawings, network: Any, work: Path) -> tuple[Tensor, float]
         chunks = torch.arange(len(drawings.images)).split(128)
         means = [network.encode(drawings.tensor(rows).to(device)).latent_dist.mean.cpu() for rows in tqdm(chunks, "encoding")]
         save_file({"means": torch.cat(means).half().contiguous()}, path)
-    means = load_file(path)["means"]
-    scaling = 1 / float(means.float().std())
-    return (means.float() * scaling).half(), scaling
+    latents = load_file(path)["means"].float()
+    scaling = 1 / float(latents.std())
+    return (latents * scaling).half(), scaling
 
 
 STAGES = ("judge", "towers", "autoencoder", "unet")
 
 
-def pretrain(
-    out: Path, work: Path, seed: int, drawings: int, steps: dict[str, int], stages: tuple[str, ...] = STAGES
-) -> None:
+def pretrain(out: Path, work: Path, seed: int, drawings: int, steps: dict[str, int], stages: tuple[str, ...] = STAGES) -> None:
     """Train the named stages of the miniature and write it to `out`, a diffusers folder with `judge/` and `clip/`.
 
     `work` keeps drawings and checkpoints: a killed run goes on from there. The UNet needs the other stages' results.

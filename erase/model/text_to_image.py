@@ -65,6 +65,7 @@ class TextToImage(ABC):
     def __init__(self, pipe: DiffusionPipeline, modules: dict[str, nn.Module], precision: torch.dtype) -> None:
         self.pipe, self.modules, self.precision = pipe, modules, precision
         self.cost = Cost()
+        self.hash = ""  # sha256 of its weights: what an edit fits
         self.words: frozenset[str] | None = None  # the only words it knows; None: any
         self.vocabulary: list[str] = []  # prompts that name what it can draw: candidates for preservation
         self.moving: dict[str, nn.Parameter] = {}

@@ -44,7 +44,10 @@ def _timeline(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
     steps = [c["step"] for c in choices]
     names = {n for c in choices for n in c["chosen"]}
     lines = [
-        {"name": n, "cells": [(s, c["chosen"].index(n) + 1 if n in c["chosen"] else 0) for s, c in zip(steps, choices, strict=True)]}
+        {
+            "name": n,
+            "cells": [(s, c["chosen"].index(n) + 1 if n in c["chosen"] else 0) for s, c in zip(steps, choices, strict=True)],
+        }
         for n in names
     ]
     return sorted(lines, key=lambda line: (-sum(bool(r) for _, r in line["cells"]), line["name"]))
@@ -60,7 +63,9 @@ def write_report(
     weight: float,
 ) -> Path:
     """Write `report.html`: table, grids with the same seeds, losses, the adversary's choices, cost and configuration."""
-    pairs = sorted(zip(before, after, strict=True), key=lambda p: ("concept", "synonyms", "sibling", "kept").index(p[0].cell.role))
+    pairs = sorted(
+        zip(before, after, strict=True), key=lambda p: ("concept", "synonyms", "sibling", "kept").index(p[0].cell.role)
+    )
     grids = [
         {
             "label": b.cell.label,

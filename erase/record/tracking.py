@@ -17,7 +17,9 @@ class Tracker(Protocol):
     def open(self, folder: Path, name: str, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
         """A Lightning logger for the losses."""
 
-    def finish(self, figures: Mapping[str, Any], choices: Sequence[Mapping[str, Any]], grids: Mapping[str, Image.Image]) -> None:
+    def finish(
+        self, figures: Mapping[str, Any], choices: Sequence[Mapping[str, Any]], grids: Mapping[str, Image.Image]
+    ) -> None:
         """Send what came out."""
 
     def close(self) -> None:
@@ -30,7 +32,9 @@ class Nowhere:
     def open(self, folder: Path, name: str, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
         return None
 
-    def finish(self, figures: Mapping[str, Any], choices: Sequence[Mapping[str, Any]], grids: Mapping[str, Image.Image]) -> None:
+    def finish(
+        self, figures: Mapping[str, Any], choices: Sequence[Mapping[str, Any]], grids: Mapping[str, Image.Image]
+    ) -> None:
         pass
 
     def close(self) -> None:
@@ -52,11 +56,13 @@ class WandB:
         os.environ.setdefault("WANDB_SILENT", "true")
         (folder / "wandb").mkdir(parents=True, exist_ok=True)
         offline = self.mode == "offline"
-        settings = {"job_type": "train", "tags": list(tags), "group": self.group, "config": config}
+        settings: dict[str, Any] = {"job_type": "train", "tags": list(tags), "group": self.group, "config": config}
         self.logger = WandbLogger(name, str(folder), project=self.project, offline=offline, log_model=False, **settings)
         return self.logger
 
-    def finish(self, figures: Mapping[str, Any], choices: Sequence[Mapping[str, Any]], grids: Mapping[str, Image.Image]) -> None:
+    def finish(
+        self, figures: Mapping[str, Any], choices: Sequence[Mapping[str, Any]], grids: Mapping[str, Image.Image]
+    ) -> None:
         import wandb
 
         run = self.logger.experiment

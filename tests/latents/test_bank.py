@@ -43,7 +43,9 @@ def test_points_are_those_of_direct_sampling(model: StableDiffusion, tmp_path: P
         points = bank.draw(["a barn"], "erase", step)
         x, t, conditional, unconditional = direct(model, "a barn", i, k, 2)
         assert points.t.item() == t
-        for ours, theirs in zip((points.x_t, points.conditional, points.unconditional), (x, conditional, unconditional), strict=True):
+        for ours, theirs in zip(
+            (points.x_t, points.conditional, points.unconditional), (x, conditional, unconditional), strict=True
+        ):
             torch.testing.assert_close(ours, theirs, atol=4e-3, rtol=2e-3)  # half precision
 
 
