@@ -99,11 +99,12 @@ def train(config: DictConfig, folder: Path) -> dict[str, Any]:
 def fit(method: Any, run: Any, device: Any, logger: Any, every: int) -> None:
     """Let Lightning run the loop, from the last checkpoint if there is one."""
     import lightning as L
-    from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+    from lightning.pytorch.callbacks import ModelCheckpoint
     from torch.utils.data import DataLoader
 
     from erase.errors import BadInput
     from erase.record.checkpoint import AtomicCheckpoints
+    from erase.record.progress import Progress
     from erase.record.training import TrainingLog
 
     if every < 1:
@@ -118,7 +119,7 @@ def fit(method: Any, run: Any, device: Any, logger: Any, every: int) -> None:
         logger=logger or False,
         log_every_n_steps=1,
         plugins=[AtomicCheckpoints()],
-        callbacks=[TrainingLog(run.folder), last, TQDMProgressBar(refresh_rate=5)],
+        callbacks=[TrainingLog(run.folder), last, Progress(refresh_rate=5)],
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )

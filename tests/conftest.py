@@ -17,7 +17,14 @@ torch.set_num_threads(1)
 
 ROOT = Path(__file__).parent.parent
 
-QUICK = ["steps=4", "protocol.images=1", "protocol.steps=2", "latents.steps=3", "latents.trajectories=1"]
+QUICK = [
+    "steps=4",
+    "protocol.images=1",
+    "protocol.steps=2",
+    "latents.steps=3",
+    "latents.trajectories=1",
+    "latents.kept_trajectories=1",
+]
 """Overrides that make the main command a matter of seconds."""
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,6 +16,14 @@ from erase.model.text_to_image import Conditioning, TextToImage
 from erase.random import stream
 
 
+@dataclass(frozen=True)
+class Group:
+    """Prompts whose trajectories are drawn together, and how many each."""
+
+    prompts: tuple[str, ...]
+    trajectories: int
+
+
 class Bank:
     """One guided trajectory gives a training point at every step, with both teacher predictions as a by-product: 2 F each.
 
@@ -24,40 +33,49 @@ class Bank:
     """
 
     def __init__(
-        self, trajectories: int = 4, steps: int = 20, guidance_scale: float = 3.0, rows: int = 32, memory: float = 2e9
+        self,
+        trajectories: int = 4,
+        kept_trajectories: int = 2,
+        steps: int = 20,
+        guidance_scale: float = 3.0,
+        rows: int = 32,
+        memory: float = 2e9,
     ) -> None:
-        for name, value in (("trajectories", trajectories), ("steps", steps), ("rows", rows)):
+        counts = {"trajectories": trajectories, "kept_trajectories": kept_trajectories, "steps": steps, "rows": rows}
+        for name, value in counts.items():
             if value < 1:
                 raise BadInput(f"latents.{name}={value} must be at least 1.")
-        self.trajectories, self.steps, self.guidance_scale = trajectories, steps, guidance_scale
-        self.rows, self.memory = rows, memory
-        self.groups: dict[str, tuple[str, ...]] = {}
+        self.trajectories, self.kept_trajectories = trajectories, kept_trajectories
+        self.steps, self.guidance_scale, self.rows, self.memory = steps, guidance_scale, rows, memory
+        self.groups: dict[str, Group] = {}
         self.stored: dict[str, dict[str, Tensor] | Path] = {}
 
     def open(self, model: TextToImage, seed: int, folder: Path) -> None:
         """Draw from `model`; what does not fit into memory goes to `folder`."""
         self.model, self.seed, self.folder, self.bytes = model, seed, folder, 0
 
-    def declare(self, prompts: Sequence[str]) -> None:
-        """Say which prompts belong together; nothing is drawn yet."""
+    def declare(self, prompts: Sequence[str], kept: bool = False) -> None:
+        """Say which prompts belong together, and whether they are kept or erased; nothing is drawn yet."""
         fresh = [p for p in dict.fromkeys(prompts) if p not in self.groups]
-        size = max(1, self.rows // self.trajectories)
+        count = self.kept_trajectories if kept else self.trajectories
+        size = max(1, self.rows // count)
         for at in range(0, len(fresh), size):
-            group = tuple(fresh[at : at + size])
-            self.groups.update(dict.fromkeys(group, group))
+            group = Group(tuple(fresh[at : at + size]), count)
+            self.groups.update(dict.fromkeys(group.prompts, group))
 
-    def _fill(self, group: tuple[str, ...]) -> None:
+    def _fill(self, group: "Group") -> None:
+        count = group.trajectories
         noise = [
-            torch.randn((self.trajectories, *self.model.latent_shape), generator=stream(self.seed, f"bank {prompt}"))
-            for prompt in group
+            torch.randn((count, *self.model.latent_shape), generator=stream(self.seed, f"bank {prompt}"))
+            for prompt in group.prompts
         ]
-        each = Conditioning.stack([self.model.prompt([p], edited=False).expand(self.trajectories) for p in group])
+        each = Conditioning.stack([self.model.prompt([p], edited=False).expand(count) for p in group.prompts])
         walk = self.model.trajectory(each, torch.cat(noise), self.steps, self.guidance_scale, edited=False)
         points = list(walk)[:-1]
         columns = {name: torch.stack([getattr(p, name) for p in points], 1).half().cpu() for name in NAMES}
         t = torch.stack([p.t for p in points]).cpu()
-        for i, prompt in enumerate(group):
-            own = slice(i * self.trajectories, (i + 1) * self.trajectories)
+        for i, prompt in enumerate(group.prompts):
+            own = slice(i * count, (i + 1) * count)
             self._keep(prompt, {**{n: c[own].contiguous() for n, c in columns.items()}, "t": t.clone()})
 
     def _keep(self, prompt: str, entry: dict[str, Tensor]) -> None:
@@ -84,11 +102,11 @@ class Bank:
                 self._fill(self.groups[prompt])
         count = 1 if common else len(prompts)
         rng = stream(self.seed, f"{use} points", step)
-        which = torch.randint(self.trajectories, (count,), generator=rng).expand(len(prompts)).tolist()
+        which = torch.rand((count,), generator=rng).expand(len(prompts)).tolist()  # a share of the trajectories
         when = torch.randint(self.steps, (count,), generator=rng).expand(len(prompts)).tolist()
         rows: dict[str, list[Tensor]] = {name: [] for name in (*NAMES, "t")}
-        for prompt, i, k in zip(prompts, which, when, strict=True):
-            found = self.stored[prompt]
+        for prompt, share, k in zip(prompts, which, when, strict=True):
+            found, i = self.stored[prompt], int(share * self.groups[prompt].trajectories)
             entry = load_file(found) if isinstance(found, Path) else found
             for name in NAMES:
                 rows[name].append(entry[name][i, k])

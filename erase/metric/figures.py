@@ -38,7 +38,7 @@ def _mean(before: Tensor, after: Tensor) -> Figure:
     drop = PairedDrop()
     drop.update(before, after)
     change, low, high = drop.compute()
-    half = 1.96 * float(after.std()) / len(after) ** 0.5
+    half = 1.96 * float(after.std(correction=0)) / len(after) ** 0.5
     mean = float(after.mean())
     figure = {"before": float(before.mean()), "after": mean, "after_low": mean - half, "after_high": mean + half}
     return {**figure, "drop": change, "drop_low": low, "drop_high": high, "n": len(after)}
@@ -52,8 +52,8 @@ def figures(before: Sequence[Judged], after: Sequence[Judged], judge: Judge) -> 
     """
     pairs = list(zip(before, after, strict=True))
 
-    def over(roles: tuple[str, ...], measure: Callable[[Judged], Tensor]) -> Figure | None:
-        chosen = [(b, a) for b, a in pairs if b.cell.role in roles]
+    def over(roles: tuple[str, ...], measure: Callable[[Judged], Tensor], labels: int = 0) -> Figure | None:
+        chosen = [(b, a) for b, a in pairs if b.cell.role in roles and len(b.labels) >= labels]
         return _share([measure(b) for b, _ in chosen], [measure(a) for _, a in chosen]) if chosen else None
 
     kept = ("sibling", "kept")
@@ -66,8 +66,8 @@ def figures(before: Sequence[Judged], after: Sequence[Judged], judge: Judge) -> 
     each = {b.cell.label: _share([b.hits], [a.hits]) for b, a in pairs if b.cell.role in kept}
     if each:
         found["psr_1_worst"] = max(each.values(), key=lambda f: f["drop"])
-    if all(len(b.labels) >= 15 for b, _ in pairs if b.cell.role == "concept"):
-        found["esr_5"] = over(("concept",), lambda j: ~j.rank(5))
+    found["esr_5"] = over(("concept",), lambda j: ~j.rank(5), labels=15)
+    found["psr_5"] = over(kept, lambda j: j.rank(5), labels=15)
     pictures = [(b, a) for b, a in pairs if b.cell.role in kept]
     if pictures:
         old, new = torch.cat([b.clip_scores for b, _ in pictures]), torch.cat([a.clip_scores for _, a in pictures])

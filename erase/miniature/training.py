@@ -8,7 +8,7 @@ import lightning as L
 import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,6 +20,7 @@ from transformers import CLIPTokenizer
 from erase.miniature import networks, painters, world
 from erase.record.checkpoint import AtomicCheckpoints
 from erase.record.export import text_encoder_state
+from erase.record.progress import Progress
 
 IGNORED = -100
 
@@ -125,7 +126,7 @@ class Stage(L.LightningModule):
             plugins=[AtomicCheckpoints()],
             callbacks=[
                 ModelCheckpoint(folder, "last", every_n_train_steps=200, save_top_k=1, enable_version_counter=False),
-                TQDMProgressBar(refresh_rate=10),
+                Progress(refresh_rate=10),
             ],
         )
         loader: DataLoader[int] = DataLoader(range(self.steps), batch_size=None)  # type: ignore[arg-type]

@@ -53,7 +53,7 @@ class Adversarial:
         self.model, self.latents, self.loss, self.seed = model, latents, loss, seed
         self.candidates = list(vocabulary)
         self.scores = torch.zeros(len(self.candidates))
-        latents.declare(self.candidates)
+        latents.declare(self.candidates, kept=True)
         self.conditionings = model.prompt(self.candidates, edited=False)
 
     @torch.no_grad()

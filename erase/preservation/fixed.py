@@ -25,7 +25,7 @@ class Fixed:
 
     def open(self, model: TextToImage, latents: Bank, loss: Eps, vocabulary: Sequence[str], seed: int) -> None:
         self.seed = seed
-        latents.declare(self.prompts)
+        latents.declare(self.prompts, kept=True)
 
     def choose(self, step: int, count: int) -> list[str]:
         rows = torch.randint(len(self.prompts), (count,), generator=stream(self.seed, "keep", step))

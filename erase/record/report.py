@@ -83,7 +83,7 @@ def write_report(
     page = templates.get_template("report.html").render(
         name=name,
         rows=[(words, key, figures[key]) for key, words in ROWS.items() if key in figures],
-        other=[(key, figures[key]) for key in ("esr_5", "clip_score", "kid") if key in figures],
+        other=[(key, figures[key]) for key in ("esr_5", "psr_5", "clip_score", "kid") if key in figures],
         grids=grids,
         curves=_curves(run.losses()),
         timeline=_timeline(run.choices()),

@@ -22,7 +22,7 @@ CHURCH = Concept("church", ("church", "a photo of a church"), ("chapel",))
 
 def method(model: StableDiffusion, folder: Path, preservation: object, **fields: object) -> Redirect:
     parts = {"steps": 3, "lr": 1e-3, "batch_size": 2, "seed": 0, "work": folder, **fields}
-    latents, target = Bank(trajectories=1, steps=3), Negative(eta=1.5)
+    latents, target = Bank(trajectories=1, kept_trajectories=1, steps=3), Negative(eta=1.5)
     return Redirect(model, [CHURCH], Select("attn2"), latents, target, preservation, Eps(), **parts)
 
 

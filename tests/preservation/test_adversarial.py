@@ -15,7 +15,7 @@ CANDIDATES = ["a barn", "a house", "a tench", "a golf ball", "a person in a coat
 
 
 def opened(model: StableDiffusion, folder: Path, **fields: object) -> Adversarial:
-    bank = Bank(trajectories=1, steps=3)
+    bank = Bank(trajectories=1, kept_trajectories=1, steps=3)
     bank.open(model, 0, folder)
     strategy = Adversarial(**fields)
     strategy.open(model, bank, Eps(), CANDIDATES, seed=0)
