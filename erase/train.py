@@ -58,6 +58,7 @@ def train(config: DictConfig, folder: Path) -> dict[str, Any]:
                 }
                 Edit(dict(model.moving), about).save(run.edit)
             edit = Edit.load(run.edit)
+            model.to(device)  # Lightning leaves it on the CPU
             model.put(edit.tensors)
             cost = dict(edit.about["cost"])
 

@@ -51,7 +51,7 @@ class Engine:
     The unedited model's pictures go to `cache`, shared by all runs; an edited model's to its run folder.
     """
 
-    CHUNK = 16
+    CHUNK = 32
 
     def __init__(self, model: TextToImage, judge: Judge, protocol: Protocol, cache: Path) -> None:
         self.model, self.judge, self.protocol, self.cache = model, judge, protocol, cache
@@ -75,27 +75,25 @@ class Engine:
     def judge_cells(self, cells: Sequence[Cell], edit: str, folder: Path | None) -> list[Judged]:
         """Pictures and scores of every cell, by the edited model whose hash is `edit`, or the unedited one (empty)."""
         where = (folder or self.cache) / "drawn"
-        total = sum(len(c.seeds) for c in cells)
-        found = []
-        with tqdm(total=total, desc="judging edited" if edit else "judging unedited", unit="image") as bar:
-            for cell in cells:
-                chunks = range(0, len(cell.seeds), self.CHUNK)
+        found: dict[Cell, Tensor] = {}
+        with tqdm(
+            total=sum(len(c.seeds) for c in cells), desc=f"judging {'edited' if edit else 'unedited'}", unit="image"
+        ) as bar:
+            for batch in dict.fromkeys(c.batch for c in cells):
+                together = [c for c in cells if c.batch == batch]
+                pairs = [pair for c in together for pair in zip(c.prompts, c.seeds, strict=True)]
                 parts = []
-                for at in chunks:
-                    some = slice(at, at + self.CHUNK)
-                    parts.append(self._images(cell.prompts[some], cell.seeds[some], edit, where))
-                    bar.update(len(parts[-1]))
-                images = torch.cat(parts)
-                found.append(
-                    Judged(
-                        cell,
-                        images,
-                        self.judge.probabilities(images),
-                        self.judge.clip_scores(images, cell.prompts, self.model),
-                        self.judge.labels[cell.head],
-                    )
-                )
-        return found
+                for at in range(0, len(pairs), self.CHUNK):
+                    prompts, seeds = zip(*pairs[at : at + self.CHUNK], strict=True)
+                    parts.append(self._images(prompts, seeds, edit, where))
+                    bar.update(len(seeds))
+                images = torch.cat(parts).split([len(c.seeds) for c in together])
+                found.update(zip(together, images, strict=True))
+        return [self._judged(cell, found[cell]) for cell in cells]
+
+    def _judged(self, cell: Cell, images: Tensor) -> Judged:
+        scores = self.judge.clip_scores(images, cell.prompts, self.model)
+        return Judged(cell, images, self.judge.probabilities(images), scores, self.judge.labels[cell.head])
 
 
 def rows(judged: Sequence[Judged], which: str) -> list[dict[str, object]]:
@@ -103,7 +101,7 @@ def rows(judged: Sequence[Judged], which: str) -> list[dict[str, object]]:
     return [
         {
             "model": which,
-            **{k: v for k, v in asdict(j.cell).items() if k not in ("prompts", "seeds")},
+            **{k: v for k, v in asdict(j.cell).items() if k not in ("prompts", "seeds", "batch")},
             "prompt": j.cell.prompts[i],
             "seed": j.cell.seeds[i],
             "top": j.top[i],

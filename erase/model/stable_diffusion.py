@@ -2,12 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
-from torch import Tensor
+from torch import Tensor, nn
 
 from erase.errors import BadInput
 from erase.miniature import WEIGHTS, world
@@ -31,7 +30,7 @@ class StableDiffusion(TextToImage):
             raise BadInput(f"model.source={source} does not load as a Stable Diffusion pipeline: {_first(e)}") from e
         super().__init__(pipe, {"unet": pipe.unet, "text_encoder": pipe.text_encoder}, precision)
         pipe.vae.requires_grad_(False).eval()
-        self.hash = fingerprint(Path(self.source))
+        self.hash = fingerprint({**self.modules, "vae": pipe.vae})
         miniature = vocabulary == "miniature"
         self.words = world.names() if miniature else None
         self.vocabulary = world.vocabulary() if miniature else []
@@ -67,11 +66,11 @@ def _first(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
 
 
-def fingerprint(folder: Path) -> str:
-    """sha256 over the weights of a pipeline folder's UNet, text encoder and autoencoder: what an edit fits."""
+def fingerprint(modules: dict[str, nn.Module]) -> str:
+    """sha256 over names and values of all weights, as loaded: what an edit fits, wherever the model came from."""
     digest = hashlib.sha256()
-    for part in ("unet", "text_encoder", "vae"):
-        for file in sorted((folder / part).glob("*.safetensors")):
-            digest.update(f"{part}/{file.name}".encode())
-            digest.update(file.read_bytes())
+    for prefix, module in sorted(modules.items()):
+        for name, tensor in sorted(module.state_dict().items()):
+            digest.update(f"{prefix}.{name}".encode())
+            digest.update(tensor.contiguous().view(torch.uint8).numpy())
     return digest.hexdigest()

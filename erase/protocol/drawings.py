@@ -42,14 +42,14 @@ class Drawings:
             if (head, label) not in targets:
                 family = world.SUBJECTS[label].family if head == "subject" else ""
                 role = "sibling" if (head, family) in families else "kept"
-                found.append(self._cell(role, head, label, self._plain(head, label)))
+                found.append(self._cell(role, head, label, self._plain(head, label), f"kept {kept.index((head, label)) // 4}"))
         return found
 
-    def _cell(self, role: str, head: str, label: str, wordings: Sequence[str]) -> Cell:
+    def _cell(self, role: str, head: str, label: str, wordings: Sequence[str], batch: str = "erased") -> Cell:
         kinds = [*world.SUBJECTS, *world.STYLES, *world.COLOURS]
         start = self.seed * 1_000_000 + kinds.index(label) * 1000 + (500 if role == "synonyms" else 0)
         prompts = tuple(wordings[i % len(wordings)] for i in range(self.images))
-        return Cell(role, head, label, prompts, tuple(range(start, start + self.images)))
+        return Cell(role, head, label, batch, prompts, tuple(range(start, start + self.images)))
 
     @staticmethod
     def _said(subject: str, wordings: Sequence[str]) -> list[str]:
