@@ -3,6 +3,7 @@
 # make lint    ruff and mypy
 
 PYTHON ?= python3
+PIP_ARGS ?=
 BIN := .venv/bin
 
 .PHONY: erase test lint clean
@@ -19,7 +20,7 @@ lint: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -e '.[test]' -c constraints.txt
+	$(BIN)/pip install -q $(PIP_ARGS) -e '.[test]' -c constraints.txt
 	touch $@
 
 clean:

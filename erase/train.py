@@ -50,7 +50,7 @@ def train(config: DictConfig, folder: Path) -> dict[str, Any]:
                 about = {
                     "base": model.source_name,
                     "base_hash": model.hash,
-                    "base_tensors": model.original_hashes(),
+                    "base_tensors": model.original_hashes,
                     "concepts": [vars(c) for c in concepts],
                     "config": settings,
                     "versions": provenance(),

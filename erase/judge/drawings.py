@@ -12,8 +12,6 @@ from erase.miniature import WEIGHTS, world
 from erase.miniature.networks import Classifier
 from erase.model.text_to_image import TextToImage
 
-MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-
 
 class Drawings(nn.Module):
     """Names subject or outfit, colour and style; also holds the CLIP that trained with the miniature's text encoder."""

@@ -3,4 +3,4 @@
 from pathlib import Path
 
 WEIGHTS = Path(__file__).parent / "weights"
-"""The folder of the shipped pipeline; `judge/` and `vision_model/` lie beside its diffusers components."""
+"""The folder of the shipped pipeline; `judge/` and `clip/` (both towers) lie beside its diffusers components."""

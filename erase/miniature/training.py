@@ -173,7 +173,7 @@ class Towers(Stage):
 
 
 class Judge(Stage):
-    """Cross-entropy over subject, colour and style, on drawings with noise, blur and grey: never on generated ones."""
+    """Cross-entropy over subject, colour and style, on drawings with noise, blur and shifts: never on generated ones."""
 
     batch_size, lr = 96, 2e-3
 
@@ -192,7 +192,7 @@ class Judge(Stage):
 
 
 def spoil(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Noise, blur and a shift, each on some of `images` (batch, 3, 64, 64): what a generator's pictures suffer from."""
+    """Noise and blur on some of `images` (batch, 3, 64, 64), a shift of all: what a generator's pictures suffer from."""
     n = len(images)
     blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="reflect"), 3, 1)
     mix = torch.rand((n, 1, 1, 1), generator=rng) * (torch.rand((n, 1, 1, 1), generator=rng) < 0.5)
@@ -236,8 +236,9 @@ class Denoiser(Stage):
         weight = (5 * (1 - alpha) / alpha).clamp(max=1).to(self.device)
         return ((predicted - noise.to(self.device)) ** 2).mean((1, 2, 3)).mul(weight).mean()
 
-    def on_train_batch_end(self, *_: object) -> None:
-        self.average.update_parameters(self.network)
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self.average.update_parameters(self.network)  # before callbacks write checkpoints
 
 
 @torch.no_grad()
@@ -253,7 +254,8 @@ def encode(drawings: Drawings, network: Any, work: Path) -> tuple[Tensor, float]
         network.to(device).eval()
         chunks = torch.arange(len(drawings.images)).split(128)
         means = [network.encode(drawings.tensor(rows).to(device)).latent_dist.mean.cpu() for rows in tqdm(chunks, "encoding")]
-        save_file({"means": torch.cat(means).half().contiguous()}, path)
+        save_file({"means": torch.cat(means).half().contiguous()}, path.with_suffix(".part"))
+        path.with_suffix(".part").rename(path)
     latents = load_file(path)["means"].float()
     scaling = 1 / float(latents.std())
     return (latents * scaling).half(), scaling
@@ -278,7 +280,7 @@ def pretrain(out: Path, work: Path, seed: int, drawings: int, steps: dict[str, i
         torch.manual_seed(seed)
         towers = Towers(seed, steps["towers"], world_, words)
         towers.fit(work / "towers")
-        towers.network.cpu().save_pretrained(out / "clip")
+        towers.network.cpu().half().save_pretrained(out / "clip")
     if "autoencoder" in stages:
         torch.manual_seed(seed)
         autoencoder = Autoencoder(seed, steps["autoencoder"], world_)

@@ -88,6 +88,6 @@ class Edit:
 
 
 def tensor_hash(tensor: Tensor) -> str:
-    """A short hash of values in half precision: the same for a base loaded in 32 or 16 bits."""
+    """A short hash of values in half precision: the same for a base loaded in fp32 or in fp16."""
     values = tensor.detach().half().cpu().contiguous().view(torch.uint8).numpy().tobytes()
     return hashlib.blake2b(values, digest_size=8).hexdigest()

@@ -70,6 +70,7 @@ class TextToImage(ABC):
         self.vocabulary: list[str] = []  # prompts that name what it can draw: candidates for preservation
         self.moving: dict[str, nn.Parameter] = {}
         self.originals: dict[str, Tensor] = {}
+        self.original_hashes: dict[str, str] = {}  # of each moving weight before any cast: how an edit knows its base
         for module in modules.values():
             module.requires_grad_(False).eval()
 
@@ -114,6 +115,7 @@ class TextToImage(ABC):
         chosen = set(names)
         for name, parameter in self.named_parameters():
             if name in chosen:
+                self.original_hashes[name] = tensor_hash(parameter)
                 self.originals[name] = parameter.detach().clone().to(self.precision)
                 self.moving[name] = parameter
                 parameter.data = parameter.data.float()
@@ -126,10 +128,6 @@ class TextToImage(ABC):
         """Give the moving weights these values, by name."""
         for name, tensor in tensors.items():
             self.moving[name].copy_(tensor)
-
-    def original_hashes(self) -> dict[str, str]:
-        """A short hash of each moving weight's original: how an edit knows its base."""
-        return {name: tensor_hash(tensor) for name, tensor in self.originals.items()}
 
     def to(self, device: torch.device) -> None:
         """Move everything, the originals too."""
@@ -216,9 +214,10 @@ def device_of(name: str) -> torch.device:
     return torch.device("cpu" if name == "cpu" or not torch.cuda.is_available() else "cuda")
 
 
-def precision(name: str, device: torch.device) -> torch.dtype:
+def precision(name: str | int, device: torch.device) -> torch.dtype:
     """The dtype that `trainer.precision` names on `device`; auto is bf16 on a GPU that has it, else 32."""
     known = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
+    name = str(name)
     if name == "auto":
         return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     if name not in known:

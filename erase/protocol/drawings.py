@@ -29,7 +29,7 @@ class Drawings:
     def cells(self, erased: Sequence[tuple[Concept, tuple[str, str] | None]]) -> list[Cell]:
         """One cell a question, for concepts with the judge's head and label (None: not judged)."""
         targets = {label for _, label in erased if label}
-        families = {("style", ""), *()} if any(head == "style" for head, _ in targets) else set()
+        families = {("style", "")} if any(head == "style" for head, _ in targets) else set()
         families |= {("subject", world.SUBJECTS[label].family) for head, label in targets if head == "subject"}
         found = []
         for head, label in sorted(targets):
@@ -60,7 +60,7 @@ class Drawings:
             templates[i % len(templates)].format(
                 world.describe(subject, wordings[i % len(wordings)], None, people[(i + i // len(people)) % len(people)])
             )
-            for i in range(count if len(wordings) % len(templates) else count + 1)
+            for i in range(count)
         ]
 
     @staticmethod
