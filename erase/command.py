@@ -63,6 +63,16 @@ def _free(folder: str) -> str:
     return str(path)
 
 
+def _preset(model: str, method: str, field: str, otherwise: Any) -> Any:
+    """`field` of conf/preset/<model>/<method>.yaml, where it stands there.
+
+    A resolver, since Hydra cannot interpolate `${model}/${method}` in a defaults list while one of them is swept.
+    """
+    path = CONF / "preset" / model / f"{method}.yaml"
+    return OmegaConf.load(path).get(field, otherwise) if path.is_file() else otherwise  # type: ignore[union-attr]
+
+
+OmegaConf.register_new_resolver("preset", _preset, replace=True)
 OmegaConf.register_new_resolver("free", _free, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("joined", lambda names: "+".join(names), replace=True)
 

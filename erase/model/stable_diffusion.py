@@ -21,8 +21,10 @@ class StableDiffusion(TextToImage):
         source: str,
         revision: str | None = None,
         vocabulary: str | None = None,
+        name: str = "",
         precision: torch.dtype = torch.float32,
     ) -> None:
+        self.name = name
         self.source_name, self.source = source, str(WEIGHTS) if source == "miniature" else source
         try:
             pipe = StableDiffusionPipeline.from_pretrained(self.source, revision=revision, safety_checker=None)
