@@ -69,7 +69,7 @@ def _preset(model: str, method: str, field: str, otherwise: Any) -> Any:
     A resolver, since Hydra cannot interpolate `${model}/${method}` in a defaults list while one of them is swept.
     """
     path = CONF / "preset" / model / f"{method}.yaml"
-    return OmegaConf.load(path).get(field, otherwise) if path.is_file() else otherwise  # type: ignore[union-attr]
+    return OmegaConf.to_container(OmegaConf.load(path)).get(field, otherwise) if path.is_file() else otherwise  # type: ignore[union-attr, call-overload]
 
 
 OmegaConf.register_new_resolver("preset", _preset, replace=True)
