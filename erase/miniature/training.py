@@ -305,6 +305,7 @@ def pretrain(out: Path, work: Path, seed: int, drawings: int, steps: dict[str, i
 
 def write_pipeline(out: Path, unet: Any, vae: Any, encoder: Any, words: CLIPTokenizer) -> None:
     """Write the parts as a `StableDiffusionPipeline` folder: UNet in half precision, the rest as it was trained."""
+    vae.register_to_config(_name_or_path="")  # else the folder it was loaded from travels with it
     StableDiffusionPipeline(
         vae=vae,
         text_encoder=encoder,
