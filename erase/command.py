@@ -3,8 +3,10 @@
 import difflib
 import functools
 import inspect
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -15,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from erase import schema
 from erase.errors import BadInput
 
 HERE = Path(__file__).parent
@@ -32,7 +35,7 @@ def groups() -> list[str]:
     return sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name not in ("preset", "hydra"))
 
 
-def arguments(argv: Sequence[str], config: str) -> list[str]:
+def arguments(argv: Sequence[str]) -> list[str]:
     """What Hydra is given: `+method=x` as `method=x`, flags before overrides, `--help` with a method, a resumed run's own.
 
     Every group stands in the defaults list, where Hydra takes one of the two spellings and never both.
@@ -56,11 +59,14 @@ def _resumed(folder: Path) -> list[str]:
 
 
 def _free(folder: str) -> str:
-    """`folder`, or the first of folder-2, folder-3, … that does not exist: nothing is written over."""
+    """Make `folder`, or the first of folder-2, folder-3, … that does not exist: nothing is written over."""
     path, n = Path(folder), 2
-    while path.exists():
-        path, n = Path(f"{folder}-{n}"), n + 1
-    return str(path)
+    while True:
+        try:
+            path.mkdir(parents=True)  # claimed, not only looked at: two runs may begin at once
+            return str(path)
+        except FileExistsError:
+            path, n = Path(f"{folder}-{n}"), n + 1
 
 
 def _preset(model: str, method: str, field: str, otherwise: Any) -> Any:
@@ -135,9 +141,7 @@ def _near(key: str, config: str) -> str:
         known: list[str] = []
         _keys(compose(config, chosen), "", known)
     close = difflib.get_close_matches(key, known, 3, 0.5) or [k for k in known if "." not in k]
-    return (
-        f"; did you mean {', '.join(close[:3])}?" if close is not None and len(close) <= 3 else f"; fields: {', '.join(close)}"
-    )
+    return f"; did you mean {', '.join(close)}?" if len(close) <= 3 else f"; fields: {', '.join(close)}"
 
 
 def _keys(node: DictConfig, prefix: str, found: list[str]) -> None:
@@ -153,8 +157,7 @@ def _help(config: str) -> str:
     if config == "train":
         lines.append("Choose from (group=option, or +group=option):")
         for group in groups():
-            if group != "experiment" or choices(group):
-                lines.append(f"  {group:13s} {', '.join(choices(group))}")
+            lines.append(f"  {group:13s} {', '.join(choices(group))}")
         lines.append("")
     lines.append("Fields (field=value); --cfg job shows them all with their values:")
     for line in (CONF / f"{config}.yaml").read_text().split("defaults:")[-1].splitlines():
@@ -163,44 +166,61 @@ def _help(config: str) -> str:
     return "\n".join(lines)
 
 
-refused: list[BadInput] = []
-"""What jobs of this process could not do. Hydra would print more than a sentence, and end a sweep at the first."""
+def _quiet() -> None:
+    """Leave the progress bar, the table and real warnings; take away advice about things that are as they should be."""
+    import transformers
+    from diffusers.utils import logging as diffusers_logging
+
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    diffusers_logging.disable_progress_bar()
+    for message in ("weights_only", "does not have many workers", "eval mode", "will save all extracted features", "srun"):
+        warnings.filterwarnings("ignore", f".*{message}.*")
 
 
-def job(function: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
-    """A command's function, whose BadInput is told by `launch`; the other jobs of a sweep go on."""
+def command(config: str, fields: type) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Make a function of one composed config a command: `conf/<config>.yaml`, its own fields typed by `fields`.
 
-    @functools.wraps(function)
-    def guarded(config: DictConfig) -> Any:
-        try:
-            return function(config)
-        except BadInput as error:
-            if os.environ.get("ERASE_TRACEBACK") == "1":
-                raise
-            refused.append(error)
-            return None
+    Bad input ends it with one sentence and exit code 2; in a sweep the other jobs go on, and the sentences come last.
+    """
 
-    return guarded
+    def make(function: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        refused: list[str] = []
+        asked = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
+        @functools.wraps(function)
+        def job(composed: DictConfig) -> Any:
+            _quiet()
+            try:
+                return function(composed)
+            except BadInput as error:  # Hydra would print more than a sentence, and end a sweep at the first
+                if asked:
+                    raise
+                refused.append(str(error))
+                return None
 
-def launch(main: Callable[[], Any], config: str) -> None:
-    """Run a Hydra `main` on the command line's arguments: exit code 2 and one sentence for bad input."""
-    asked = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["ERASE_TRACEBACK"] = "1" if asked else "0"
-    for library in ("TRANSFORMERS", "DIFFUSERS"):
-        os.environ.setdefault(f"{library}_VERBOSITY", "error")
-    try:
-        if {"-h", "--help"} & {*sys.argv[1:]}:
-            print(_help(config))
-            return
-        sys.argv[1:] = arguments(sys.argv[1:], config)
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach us
-        main()
-    except (BadInput, HydraException, OmegaConfBaseException) as error:
-        if asked:
-            raise
-        refused.append(BadInput(_sentence(error, config)))
-    for sentence in refused:
-        print(sentence, file=sys.stderr)
-    if refused:
-        sys.exit(2)
+        def main() -> None:
+            for library in ("TRANSFORMERS", "DIFFUSERS"):
+                os.environ.setdefault(f"{library}_VERBOSITY", "error")
+            if {"-h", "--help"} & {*sys.argv[1:]}:
+                print(_help(config))
+                return
+            schema.register(fields)
+            try:
+                sys.argv[1:] = arguments(sys.argv[1:])
+                os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach us
+                hydra.main(version_base="1.3", config_path=str(CONF), config_name=config)(job)()
+            except (BadInput, HydraException, OmegaConfBaseException) as error:
+                if asked:
+                    raise
+                refused.append(_sentence(error, config))
+            for sentence in refused:
+                print(sentence, file=sys.stderr)
+            if refused:
+                sys.exit(2)
+
+        return main
+
+    return make

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from erase import schema
-from erase.command import CONF, build, job, launch
+from erase.command import build, command
 
 
-def export(config: DictConfig) -> Path:
-    """Write what `config` asks for and return its path; BadInput when there is something already."""
+@command("export", schema.Export)
+def main(config: DictConfig) -> None:
+    """Write what `config` asks for; BadInput when there is something already."""
     from erase.errors import BadInput
     from erase.model.edit import Edit
     from erase.record.export import diffusers
@@ -27,26 +27,7 @@ def export(config: DictConfig) -> Path:
     model = build(OmegaConf.create(edit.about["config"]["model"]), "model")
     formats[config.format](edit.apply(model.pipe), out)
     print(f"{out}: {config.format}, {', '.join(c['name'] for c in edit.about['concepts'])} erased from {edit.about['base']}")
-    return out
-
-
-schema.register(schema.Export)
-
-
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="export")
-@job
-def main(config: DictConfig) -> None:
-    """One export."""
-    from erase.train import quiet
-
-    quiet()
-    export(config)
-
-
-def cli() -> None:
-    """The console script."""
-    launch(main, "export")
 
 
 if __name__ == "__main__":
-    cli()
+    main()

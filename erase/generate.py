@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from erase import schema
-from erase.command import CONF, build, job, launch
+from erase.command import build, command
 
 
-def generate(config: DictConfig) -> Path:
-    """Write the grid that `config` asks for and return its path."""
+@command("generate", schema.Generate)
+def main(config: DictConfig) -> None:
+    """Write the grid that `config` asks for."""
     from erase.errors import BadInput
     from erase.model.edit import Edit
-    from erase.model.text_to_image import device_of
     from erase.record.pictures import grid
     from erase.record.run import Run
+    from erase.trainer import device_of
 
     run = Run.existing(config.run)
     edit = Edit.load(run.folder)
@@ -27,8 +27,9 @@ def generate(config: DictConfig) -> Path:
             raise BadInput(f"{name}={config[name]} must be at least 1.")
     if config.out and Path(config.out).exists():
         raise BadInput(f"out={config.out} exists already; nothing was written.")
+    device = device_of(config.device, "device")
     model = build(OmegaConf.create(edit.about["config"]["model"]), "model")
-    model.to(device_of({"cuda": "gpu"}.get(config.device, config.device)))
+    model.to(device)
     seeds = list(range(config.seed, config.seed + config.seeds))
     drawn = []
     for edited in (False, True):
@@ -40,7 +41,6 @@ def generate(config: DictConfig) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     grid(rows, scale=config.scale).save(out)
     print(f"{out}: {len(prompts)} × {len(seeds)} pictures, unedited above, edited below")
-    return out
 
 
 def _next(folder: Path) -> Path:
@@ -50,23 +50,5 @@ def _next(folder: Path) -> Path:
     return folder / f"generated-{n}.png"
 
 
-schema.register(schema.Generate)
-
-
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="generate")
-@job
-def main(config: DictConfig) -> None:
-    """One grid."""
-    from erase.train import quiet
-
-    quiet()
-    generate(config)
-
-
-def cli() -> None:
-    """The console script."""
-    launch(main, "generate")
-
-
 if __name__ == "__main__":
-    cli()
+    main()

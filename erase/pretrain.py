@@ -2,24 +2,18 @@
 
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
 from erase import schema
-from erase.command import CONF, job, launch
-
-schema.register(schema.Pretrain)
+from erase.command import command
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="pretrain")
-@job
+@command("pretrain", schema.Pretrain)
 def main(config: DictConfig) -> None:
     """All the stages that `config` names."""
     from erase.errors import BadInput
     from erase.miniature.training import STAGES, pretrain
-    from erase.train import quiet
 
-    quiet()
     for stage in config.stages:
         if stage not in STAGES:
             raise BadInput(f"stages: {stage} is not one of: {', '.join(STAGES)}.")
@@ -32,10 +26,5 @@ def main(config: DictConfig) -> None:
     print(f"{out}: {', '.join(config.stages)} trained")
 
 
-def cli() -> None:
-    """The console script."""
-    launch(main, "pretrain")
-
-
 if __name__ == "__main__":
-    cli()
+    main()

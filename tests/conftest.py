@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 QUICK = [
     "steps=4",
     "protocol.images=1",
+    "protocol.kept_images=1",
     "protocol.steps=2",
     "latents.steps=3",
     "latents.trajectories=1",

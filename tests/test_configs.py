@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-import erase.train  # registers the schema
+from erase import schema
 from erase.command import CONF, build, check, choices, groups
 from erase.errors import BadInput
 
@@ -16,7 +16,7 @@ AXES = ("model", "target", "preservation", "parameters", "latents", "loss", "pro
 
 
 def composed(*overrides: str):
-    erase.train.schema.register(erase.train.schema.Train)
+    schema.register(schema.Train)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("train", list(overrides))
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import QUICK, Command
+from filelock import FileLock
 from safetensors.torch import load_file
 
 
@@ -103,7 +105,31 @@ def test_killed_and_resumed_is_bit_for_bit(command: Command, tmp_path: Path, cac
     figures = [json.loads((tmp_path / "outputs" / n / "metrics.json").read_text())["figures"] for n in ("whole", "cut")]
     assert figures[0] == figures[1]
     costs = [json.loads((tmp_path / "outputs" / n / "metrics.json").read_text())["cost"] for n in ("whole", "cut")]
-    assert costs[0]["backwards"] == costs[1]["backwards"]
+    for passes in ("forwards", "backwards", "forward_equivalents_per_pair"):
+        assert costs[0][passes] == costs[1][passes]
+
+
+def test_a_resumed_run_is_the_same_run_of_wandb(command: Command, tmp_path: Path, cache: Path):
+    run = tmp_path / "outputs" / "esd-church-0"
+    assert command("train", "method=esd", "concept=church", *QUICK).returncode == 0
+    assert command("train", f"resume={run}").returncode == 0
+    names = [p.stem for p in run.glob("wandb/offline-run-*/run-*.wandb")]
+    assert len(names) == 2
+    assert len(set(names)) == 1
+
+
+def test_resuming_what_is_no_longer_the_same_is_refused(finished: Path, command: Command, tmp_path: Path):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run, symlinks=True)
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"lr": 3.5}))
+    before = (run / "metrics.json").read_bytes()
+    done = command("train", f"resume={run}")
+    assert done.returncode == 2
+    assert "lr was 3.5 and is 0.0002" in done.stderr
+    assert (run / "metrics.json").read_bytes() == before
+    with FileLock(run / ".lock"):
+        assert "still works" in command("train", f"resume={run}").stderr
 
 
 BAD = {
@@ -123,6 +149,10 @@ BAD = {
     "no such run": (["resume=nowhere"], "nowhere"),
     "resume and more": (["resume=nowhere", "seed=1"], "nothing besides"),
     "no such model": (["method=esd", "concept=church", "model.source=nowhere/nothing"], "model.source"),
+    "checkpoints never": (["method=esd", "concept=church", "checkpoint_every=0"], "checkpoint_every=0"),
+    "no such vocabulary": (["method=adv_preserve", "concept=church", "preservation.vocabulary=nowhere"], "nowhere"),
+    "threads that are none": (["method=esd", "concept=church", "trainer.threads=many"], "trainer.threads"),
+    "no threads": (["method=esd", "concept=church", "trainer.threads=0"], "trainer.threads=0"),
     "bad precision": (["method=esd", "concept=church", "trainer.precision=8"], "bf16"),
     "two concepts, one list": (["method=esd", "concept=[church,nudity]", "concept.prompts=[church]"], "church, nudity"),
 }

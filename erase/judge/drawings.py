@@ -29,9 +29,9 @@ class Drawings(nn.Module):
         """The labels of every head."""
         return Classifier.HEADS
 
-    def find(self, phrases: Sequence[str]) -> tuple[str, str] | None:
-        """Head and label that a concept's phrases speak of; None where the judge has none."""
-        return world.find(phrases)
+    def label(self, phrase: str) -> tuple[str, str] | None:
+        """Head and label that a phrase speaks of; None where the judge has none."""
+        return world.label(phrase)
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> dict[str, Tensor]:

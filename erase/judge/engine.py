@@ -61,6 +61,7 @@ class Engine:
         what: dict[str, object] = {"prompts": prompts, "seeds": seeds, "model": self.model.hash, "edit": edit}
         what |= {"steps": steps, "guidance_scale": guidance}
         what |= {"precision": str(self.model.precision), "device": self.model.device.type}
+        what |= {"scheduler": str(self.model.noise_scheduler.config), "ids": self.model.tokenize(prompts).tolist()}
         what |= {"torch": torch.__version__, "diffusers": diffusers.__version__}
         key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
         path = folder / f"{key}.safetensors"

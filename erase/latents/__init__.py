@@ -1,9 +1,14 @@
 """Latents: where the noisy pictures come from on which a model is edited."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from erase.model.text_to_image import TextToImage
 
 
 @dataclass(frozen=True)
@@ -26,3 +31,22 @@ class Points:
         """All points of `parts`, one after the other."""
         fields = ("x_t", "t", "conditional", "unconditional")
         return Points(*(torch.cat([getattr(p, f) for p in parts]) for f in fields))
+
+
+class Latents(Protocol):
+    """A source of points."""
+
+    paid: set[str]  # what was drawn before a resume: drawn again, it is not counted again
+
+    @property
+    def drawn(self) -> list[str]:
+        """What `paid` needs to know."""
+
+    def open(self, model: TextToImage, seed: int, folder: Path) -> None:
+        """Draw from `model`; `folder` is for what does not fit into memory."""
+
+    def declare(self, prompts: Sequence[str], kept: bool = False) -> None:
+        """Say which prompts belong together, and whether they are kept or erased; nothing is drawn yet."""
+
+    def draw(self, prompts: Sequence[str], use: str, step: int, common: bool = False) -> Points:
+        """One point for each of `prompts`, a function of (seed, use, step); `common` takes all from the same place."""

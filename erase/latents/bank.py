@@ -49,10 +49,16 @@ class Bank:
         self.steps, self.guidance_scale, self.rows, self.memory = steps, guidance_scale, rows, memory
         self.groups: dict[str, Group] = {}
         self.stored: dict[str, dict[str, Tensor] | Path] = {}
+        self.paid: set[str] = set()
 
     def open(self, model: TextToImage, seed: int, folder: Path) -> None:
         """Draw from `model`; what does not fit into memory goes to `folder`."""
         self.model, self.seed, self.folder, self.bytes = model, seed, folder, 0
+
+    @property
+    def drawn(self) -> list[str]:
+        """The first prompt of every group that was drawn."""
+        return sorted({self.groups[prompt].prompts[0] for prompt in self.stored})
 
     def declare(self, prompts: Sequence[str], kept: bool = False) -> None:
         """Say which prompts belong together, and whether they are kept or erased; nothing is drawn yet."""
@@ -63,8 +69,8 @@ class Bank:
             group = Group(tuple(fresh[at : at + size]), count)
             self.groups.update(dict.fromkeys(group.prompts, group))
 
-    def _fill(self, group: "Group") -> None:
-        count = group.trajectories
+    def _fill(self, group: Group) -> None:
+        count, spent = group.trajectories, self.model.cost.forwards
         noise = [
             torch.randn((count, *self.model.latent_shape), generator=stream(self.seed, f"bank {prompt}"))
             for prompt in group.prompts
@@ -72,6 +78,8 @@ class Bank:
         each = Conditioning.stack([self.model.prompt([p], edited=False).expand(count) for p in group.prompts])
         walk = self.model.trajectory(each, torch.cat(noise), self.steps, self.guidance_scale, edited=False)
         points = list(walk)[:-1]
+        if group.prompts[0] in self.paid:
+            self.model.cost.forwards = spent
         columns = {name: torch.stack([getattr(p, name) for p in points], 1).half().cpu() for name in NAMES}
         t = torch.stack([p.t for p in points]).cpu()
         for i, prompt in enumerate(group.prompts):

@@ -1,9 +1,20 @@
 """Losses: the space and the weight of the error."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+class Loss(Protocol):
+    """The error of predictions, both (batch, channels, height, width)."""
+
+    def each(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """One value a sample, (batch,)."""
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Mean over the batch, scalar."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from erase.concept import Concept, without
+from erase.concept import Concept
 from erase.errors import BadInput
-from erase.latents.bank import Bank
-from erase.loss import Eps
+from erase.latents import Latents
+from erase.loss import Loss
 from erase.model.text_to_image import Conditioning, TextToImage
 from erase.parameters import Select
 from erase.preservation import Preservation
@@ -30,10 +30,10 @@ class Method(L.LightningModule):
         model: TextToImage,
         concepts: Sequence[Concept],
         parameters: Select,
-        latents: Bank,
+        latents: Latents,
         target: Target,
         preservation: Preservation,
-        loss: Eps,
+        loss: Loss,
         steps: int,
         lr: float,
         batch_size: int,
@@ -52,6 +52,7 @@ class Method(L.LightningModule):
         self.preservation, self.criterion = preservation, loss
         self.steps, self.lr, self.batch_size, self.seed, self.work = steps, lr, batch_size, seed, work
         self.title = name or type(self).__name__
+        self.candidates = preservation.candidates(model.vocabulary, self.concepts)
         model.move(parameters.names(name for name, _ in model.named_parameters()))
         self.networks = nn.ModuleDict(model.modules)
         self.said: dict[str, Conditioning] = {}
@@ -63,8 +64,7 @@ class Method(L.LightningModule):
         self.model.to(self.device)
         self.latents.open(self.model, self.seed, self.work / "bank")
         self.latents.declare([p for c in self.concepts for p in c.prompts])
-        own = getattr(self.preservation, "vocabulary", lambda words: words)(self.model.vocabulary)
-        self.preservation.open(self.model, self.latents, self.criterion, without(own, self.concepts), self.seed)
+        self.preservation.open(self.model, self.latents, self.criterion, self.candidates, self.seed)
         if self._kept_state:
             self.preservation.load_state_dict(self._kept_state)
 
@@ -104,12 +104,14 @@ class Method(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["state_dict"] = {n: p.detach() for n, p in self.model.moving.items()}
         checkpoint["preservation"] = self.preservation.state_dict()
+        checkpoint["drawn"] = self.latents.drawn
         checkpoint["cost"] = vars(self.model.cost).copy()
         checkpoint["seconds"] = self.seconds + time.time() - self.started
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._kept_state = checkpoint["preservation"]
         self.seconds = checkpoint["seconds"]
+        self.latents.paid = set(checkpoint["drawn"])
         for name, value in checkpoint["cost"].items():
             setattr(self.model.cost, name, value)
         for name, value in checkpoint["state_dict"].items():

@@ -1,6 +1,7 @@
 """This file is the miniature's training: four stages from drawn scenes to a pipeline, each resumable."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import CLIPTokenizer
 
+from erase.errors import BadInput
 from erase.miniature import networks, painters, world
 from erase.record.checkpoint import AtomicCheckpoints
 from erase.record.export import text_encoder_state
@@ -82,7 +84,7 @@ class Stage(L.LightningModule):
         """The stream of this step."""
         return torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
 
-    def indices(self, rng: torch.Generator, count: int) -> Tensor:
+    def indices(self, count: int) -> Tensor:
         """Which scenes this step sees: without repetition within an epoch."""
         per_epoch = count // self.batch_size
         epoch, at = divmod(self.global_step, per_epoch)
@@ -145,7 +147,7 @@ class Autoencoder(Stage):
 
     def loss(self) -> Tensor:
         rng = self.rng()
-        images = self.drawings.tensor(self.indices(rng, len(self.drawings.images))).to(self.device)
+        images = self.drawings.tensor(self.indices(len(self.drawings.images))).to(self.device)
         posterior = self.network.encode(images).latent_dist
         noise = torch.randn(posterior.mean.shape, generator=rng).to(self.device)
         drawn = self.network.decode(posterior.mean + posterior.std * noise).sample.float()
@@ -166,7 +168,7 @@ class Towers(Stage):
 
     def loss(self) -> Tensor:
         rng = self.rng()
-        rows = self.indices(rng, len(self.drawings.images))
+        rows = self.indices(len(self.drawings.images))
         which = torch.randint(Drawings.CAPTIONS, (len(rows),), generator=rng)
         images = self.drawings.tensor(rows).to(self.device)
         return cast(Tensor, self.network(self.tokens[rows, which].to(self.device), images, return_loss=True).loss)
@@ -183,7 +185,7 @@ class Judge(Stage):
 
     def loss(self) -> Tensor:
         rng = self.rng()
-        rows = self.indices(rng, len(self.drawings.images))
+        rows = self.indices(len(self.drawings.images))
         images = spoil(self.drawings.tensor(rows), rng).to(self.device)
         logits = self.network(images)
         targets = {name: t[rows].to(self.device) for name, t in self.targets.items()}
@@ -222,7 +224,7 @@ class Denoiser(Stage):
 
     def loss(self) -> Tensor:
         rng = self.rng()
-        rows = self.indices(rng, len(self.latents))
+        rows = self.indices(len(self.latents))
         clean = self.latents[rows].float()
         noise = torch.randn(clean.shape, generator=rng)
         t = torch.randint(1000, (len(rows),), generator=rng)
@@ -264,27 +266,40 @@ def encode(drawings: Drawings, network: Any, work: Path) -> tuple[Tensor, float]
 STAGES = ("judge", "towers", "autoencoder", "unet")
 
 
+def _code() -> str:
+    """sha256 of the files that say what is drawn and what is trained."""
+    names = ("world", "painters", "styles", "networks", "training")
+    return hashlib.sha256(b"".join((Path(__file__).parent / f"{n}.py").read_bytes() for n in names)).hexdigest()
+
+
 def pretrain(out: Path, work: Path, seed: int, drawings: int, steps: dict[str, int], stages: tuple[str, ...] = STAGES) -> None:
     """Train the named stages of the miniature and write it to `out`, a diffusers folder with `judge/` and `clip/`.
 
-    `work` keeps drawings and checkpoints: a killed run goes on from there. The UNet needs the other stages' results.
+    `work` keeps drawings and checkpoints, apart for other settings or another world: a killed run goes on from there.
+    The UNet needs the other stages' results. BadInput when `out` holds anything that was not made from the same.
     """
+    made_from = {"seed": seed, "drawings": drawings, "code": _code()}
+    mark, work = out / "pretrain.json", work / hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:12]
+    if out.exists() and any(out.iterdir()) and not (mark.is_file() and json.loads(mark.read_text()) == made_from):
+        raise BadInput(f"out={out} holds something else already; nothing was written.")
+    out.mkdir(parents=True, exist_ok=True)
+    mark.write_text(json.dumps(made_from) + "\n")
     world_ = Drawings(work, seed, drawings)
     words = networks.tokenizer(c for captions in world_.captions for c in captions)
     torch.manual_seed(seed)
     if "judge" in stages:
         judge = Judge(seed, steps["judge"], world_)
-        judge.fit(work / "judge")
+        judge.fit(work / f"judge-{steps['judge']}")
         judge.network.eval().cpu().save(out / "judge")
     if "towers" in stages:
         torch.manual_seed(seed)
         towers = Towers(seed, steps["towers"], world_, words)
-        towers.fit(work / "towers")
+        towers.fit(work / f"towers-{steps['towers']}")
         towers.network.cpu().half().save_pretrained(out / "clip")
     if "autoencoder" in stages:
         torch.manual_seed(seed)
         autoencoder = Autoencoder(seed, steps["autoencoder"], world_)
-        autoencoder.fit(work / "autoencoder")
+        autoencoder.fit(work / f"autoencoder-{steps['autoencoder']}")
         _, scaling = encode(world_, autoencoder.network, work)
         autoencoder.network.register_to_config(scaling_factor=scaling)
         autoencoder.network.cpu().save_pretrained(out / "vae")
@@ -299,7 +314,7 @@ def pretrain(out: Path, work: Path, seed: int, drawings: int, steps: dict[str, i
         latents, _ = encode(world_, vae, work)
         torch.manual_seed(seed)
         denoiser = Denoiser(seed, steps["unet"], world_, words, latents, encoder)
-        denoiser.fit(work / "unet")
+        denoiser.fit(work / f"unet-{steps['unet']}")
         write_pipeline(out, denoiser.average.module.cpu(), vae.cpu(), encoder.cpu(), words)
 
 

@@ -10,7 +10,6 @@ from diffusers import DDIMScheduler, DiffusionPipeline
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from erase.errors import BadInput
 from erase.model.edit import tensor_hash
 
 
@@ -203,23 +202,3 @@ class TextToImage(ABC):
 def swapped(module: nn.Module, weights: dict[str, Tensor] | None, *args: object, **kwargs: object) -> object:
     """Call `module`, with `weights` in the place of its own where given."""
     return module(*args, **kwargs) if weights is None else functional_call(module, weights, args, kwargs)
-
-
-def device_of(name: str) -> torch.device:
-    """The device that `trainer.accelerator` names: auto, cpu or gpu."""
-    if name not in ("auto", "cpu", "gpu"):
-        raise BadInput(f"trainer.accelerator={name} is not one of: auto, cpu, gpu.")
-    if name == "gpu" and not torch.cuda.is_available():
-        raise BadInput("trainer.accelerator=gpu asks for a GPU and this machine has none: trainer=cpu, trainer=auto.")
-    return torch.device("cpu" if name == "cpu" or not torch.cuda.is_available() else "cuda")
-
-
-def precision(name: str | int, device: torch.device) -> torch.dtype:
-    """The dtype that `trainer.precision` names on `device`; auto is bf16 on a GPU that has it, else 32."""
-    known = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
-    name = str(name)
-    if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
-    if name not in known:
-        raise BadInput(f"trainer.precision={name} is not one of: auto, {', '.join(known)}.")
-    return known[name]

@@ -5,8 +5,9 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from erase.latents.bank import Bank
-from erase.loss import Eps
+from erase.concept import Concept
+from erase.latents import Latents
+from erase.loss import Loss
 from erase.model.text_to_image import TextToImage
 
 
@@ -15,8 +16,11 @@ class Preservation(Protocol):
 
     weight: float
 
-    def open(self, model: TextToImage, latents: Bank, loss: Eps, vocabulary: Sequence[str], seed: int) -> None:
-        """Meet the model; `vocabulary` is free of the erased concepts' words."""
+    def candidates(self, vocabulary: Sequence[str], erased: Sequence[Concept]) -> list[str]:
+        """The prompts to choose from, of the model's own `vocabulary` or elsewhere; BadInput when none is left."""
+
+    def open(self, model: TextToImage, latents: Latents, loss: Loss, candidates: Sequence[str], seed: int) -> None:
+        """Meet the model."""
 
     def choose(self, step: int, count: int) -> list[str]:
         """The `count` prompts to keep at this step; may look at the edited model."""

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from erase.concept import read_vocabulary
+from erase.concept import Concept, read_vocabulary, without
 from erase.errors import BadInput
-from erase.latents.bank import Bank
-from erase.loss import Eps
+from erase.latents import Latents
+from erase.loss import Loss
 from erase.model.text_to_image import TextToImage
 from erase.random import stream
 
@@ -43,26 +43,27 @@ class Adversarial:
         self.file, self.rows = vocabulary, rows
         self.news: dict[str, Any] | None = None
 
-    def vocabulary(self, own: Sequence[str]) -> Sequence[str]:
-        """The user's file where one is named, else the model's own candidates."""
-        return read_vocabulary(self.file) if self.file else own
-
-    def open(self, model: TextToImage, latents: Bank, loss: Eps, vocabulary: Sequence[str], seed: int) -> None:
-        if not vocabulary:
+    def candidates(self, vocabulary: Sequence[str], erased: Sequence[Concept]) -> list[str]:
+        """The user's file where one is named, else the model's own words, without those that say what is erased."""
+        found = without(read_vocabulary(self.file) if self.file else vocabulary, erased)
+        if not found:
             raise BadInput("preservation=adversarial has no candidates left: preservation.vocabulary names a file of them.")
+        return found
+
+    def open(self, model: TextToImage, latents: Latents, loss: Loss, candidates: Sequence[str], seed: int) -> None:
         self.model, self.latents, self.loss, self.seed = model, latents, loss, seed
-        self.candidates = list(vocabulary)
-        self.scores = torch.zeros(len(self.candidates))
-        latents.declare(self.candidates, kept=True)
-        self.conditionings = model.prompt(self.candidates, edited=False)
+        self.pool = list(candidates)
+        self.scores = torch.zeros(len(self.pool))
+        latents.declare(self.pool, kept=True)
+        self.conditionings = model.prompt(self.pool, edited=False)
 
     @torch.no_grad()
     def _score(self, step: int) -> None:
-        errors = torch.zeros(len(self.candidates))
+        errors = torch.zeros(len(self.pool))
         moves = any(name.startswith("text_encoder.") for name in self.model.moving)
         for k in range(self.points):
-            for rows in torch.arange(len(self.candidates)).split(self.rows):
-                names = [self.candidates[i] for i in rows]
+            for rows in torch.arange(len(self.pool)).split(self.rows):
+                names = [self.pool[i] for i in rows]
                 at = self.latents.draw(names, f"score {k}", step, common=True)
                 said = self.model.prompt(names) if moves else self.conditionings.rows(rows)
                 errors[rows] += self.loss.each(self.model.predict(at.x_t, at.t, said), at.conditional).cpu() / self.points
@@ -71,19 +72,19 @@ class Adversarial:
     def choose(self, step: int, count: int) -> list[str]:
         if step and step % self.every == 0:
             self._score(step)
-            worst = self.scores.topk(min(self.keep, len(self.candidates)))
+            worst = self.scores.topk(min(self.keep, len(self.pool)))
             self.news = {
                 "step": step,
-                "chosen": [self.candidates[i] for i in worst.indices],
-                "scores": {c: round(float(s), 7) for c, s in zip(self.candidates, self.scores, strict=True)},
+                "chosen": [self.pool[i] for i in worst.indices],
+                "scores": {c: round(float(s), 7) for c, s in zip(self.pool, self.scores, strict=True)},
             }
-        share = torch.zeros(len(self.candidates))
-        worst = self.scores.topk(min(self.keep, len(self.candidates)))
+        share = torch.zeros(len(self.pool))
+        worst = self.scores.topk(min(self.keep, len(self.pool)))
         share[worst.indices] = worst.values
         if not share.any():
-            share = torch.ones(len(self.candidates))
+            share = torch.ones(len(self.pool))
         rows = torch.multinomial(share, count, replacement=True, generator=stream(self.seed, "keep", step))
-        return [self.candidates[i] for i in rows]
+        return [self.pool[i] for i in rows]
 
     def chosen(self) -> dict[str, Any] | None:
         news, self.news = self.news, None

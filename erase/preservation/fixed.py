@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from erase.concept import Concept
 from erase.errors import BadInput
-from erase.latents.bank import Bank
-from erase.loss import Eps
+from erase.latents import Latents
+from erase.loss import Loss
 from erase.model.text_to_image import TextToImage
 from erase.random import stream
 
@@ -23,7 +24,10 @@ class Fixed:
             raise BadInput("preservation.prompts=[] must name at least one prompt to keep.")
         self.prompts, self.weight = list(prompts), weight
 
-    def open(self, model: TextToImage, latents: Bank, loss: Eps, vocabulary: Sequence[str], seed: int) -> None:
+    def candidates(self, vocabulary: Sequence[str], erased: Sequence[Concept]) -> list[str]:
+        return self.prompts
+
+    def open(self, model: TextToImage, latents: Latents, loss: Loss, candidates: Sequence[str], seed: int) -> None:
         self.seed = seed
         latents.declare(self.prompts, kept=True)
 

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from PIL import Image
 from erase.judge.engine import Judged
 from erase.record.console import ROWS
 from erase.record.pictures import before_after
-from erase.record.run import Run
 
 COLOURS = ("var(--one)", "var(--two)", "var(--three)")
 
@@ -54,14 +53,14 @@ def _timeline(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def write_report(
-    run: Run,
-    name: str,
-    settings: dict[str, Any],
-    result: dict[str, Any],
+    folder: Path,
+    settings: Mapping[str, Any],
+    result: Mapping[str, Any],
+    losses: list[dict[str, float]],
+    choices: list[dict[str, Any]],
     before: Sequence[Judged],
     after: Sequence[Judged],
-    weight: float,
-) -> Path:
+) -> None:
     """Write `report.html`: table, grids with the same seeds, losses, the adversary's choices, cost and configuration."""
     pairs = sorted(
         zip(before, after, strict=True), key=lambda p: ("concept", "synonyms", "sibling", "kept").index(p[0].cell.role)
@@ -81,18 +80,16 @@ def write_report(
     templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(default=True))
     figures = result["figures"]
     page = templates.get_template("report.html").render(
-        name=name,
+        name=settings["name"],
         rows=[(words, key, figures[key]) for key, words in ROWS.items() if key in figures],
         other=[(key, figures[key]) for key in ("esr_5", "psr_5", "clip_score", "kid") if key in figures],
         grids=grids,
-        curves=_curves(run.losses()),
-        timeline=_timeline(run.choices()),
-        steps=[c["step"] for c in run.choices()],
-        weight=weight,
+        curves=_curves(losses),
+        timeline=_timeline(choices),
+        steps=[c["step"] for c in choices],
+        weight=settings["preservation"]["weight"],
         cost=result["cost"],
         lock=result["lock"],
-        config=OmegaConf.to_yaml(OmegaConf.create(settings)),
+        config=OmegaConf.to_yaml(OmegaConf.create(dict(settings))),
     )
-    path = run.folder / "report.html"
-    path.write_text(page)
-    return path
+    (folder / "report.html").write_text(page)

@@ -3,8 +3,11 @@
 import json
 import os
 import platform
+import resource
 import subprocess
+import sys
 import time
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -12,8 +15,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
+from filelock import FileLock, Timeout
+from PIL import Image
 
 from erase.errors import BadInput
+from erase.judge.engine import Judged, rows
+from erase.record.pictures import before_after
+from erase.record.report import write_report
 
 PACKAGES = ("torch", "diffusers", "transformers", "hydra-core", "omegaconf", "lightning", "torchmetrics", "safetensors")
 
@@ -33,11 +42,31 @@ def provenance() -> dict[str, str]:
     return found | ({"commit": commit} if commit else {})
 
 
-class Run:
-    """A run's folder as a context: `status.json` says running, then finished, or failed and why."""
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the device's own where it has its own, else the most that this process ever held."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+
+def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dots between names."""
+    if not isinstance(node, Mapping):
+        return {prefix: node}
+    return {key: value for name, child in node.items() for key, value in _flat(child, f"{prefix}.{name}".lstrip(".")).items()}
+
+
+class Run:
+    """A run's folder as a context: `status.json` says running, then finished, or failed and why.
+
+    `settings` is the resolved config. Opening refuses, with BadInput, a folder in which another process works, and one
+    whose settings are no longer those of this code's configs.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
+        self.folder, self.settings = folder, settings
+        self._lock = FileLock(folder / ".lock")
 
     @classmethod
     def existing(cls, folder: str | Path) -> "Run":
@@ -52,20 +81,39 @@ class Run:
         """Take away what Hydra wrote for a run that was refused before it began, and nothing else."""
         if (folder / "status.json").exists():
             return
-        for left in [*(folder / ".hydra").glob("*.yaml"), *folder.glob("*.log")]:
-            left.unlink()
+        for left in [*(folder / ".hydra").glob("*.yaml"), *folder.glob("*.log"), folder / ".lock"]:
+            left.unlink(missing_ok=True)
         for empty in (folder / ".hydra", folder):
             if empty.is_dir() and not any(empty.iterdir()):
                 empty.rmdir()
 
     def __enter__(self) -> "Run":
         self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise BadInput(f"{self.folder} belongs to a run that still works: wait for it or end it first.") from None
+        kept = self.folder / "config.json"
+        if kept.is_file():
+            self._compare(json.loads(kept.read_text()))
+        else:
+            write_json(kept, self.settings)
         self.started = time.time()
         self._status("running")
         return self
 
+    def _compare(self, kept: Mapping[str, Any]) -> None:
+        then, now = _flat(kept), _flat(json.loads(json.dumps(self.settings)))
+        places = ("resume", "runs", "cache")  # where things lie, not what is done
+        changed = [k for k in sorted({*then, *now}) if k not in places and then.get(k) != now.get(k)]
+        if changed:
+            said = ", ".join(f"{k} was {then.get(k)} and is {now.get(k)}" for k in changed[:5])
+            self._lock.release()
+            raise BadInput(f"{self.folder} cannot go on: its settings have changed since it began: {said}.")
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._status("failed", f"{kind.__name__}: {error}") if kind else self._status("finished")
+        self._lock.release()
 
     def _status(self, state: str, why: str | None = None) -> None:
         status = {"status": state, "started": self.started, "written": time.time(), "pid": os.getpid()}
@@ -79,9 +127,19 @@ class Run:
     def checkpoint(self) -> Path:
         return self.folder / "checkpoints" / "last.ckpt"
 
-    def write_scores(self, rows: list[dict[str, Any]]) -> None:
-        """Raw scores, one row a judged picture."""
-        pq.write_table(pa.Table.from_pylist(rows), self.folder / "scores.parquet")
+    def write(self, result: Mapping[str, Any], before: Sequence[Judged], after: Sequence[Judged]) -> dict[str, Image.Image]:
+        """Write down what came out: metrics.json, scores.parquet, images/, report.html. Returns the grids by name."""
+        pq.write_table(pa.Table.from_pylist(rows(before, "before") + rows(after, "after")), self.folder / "scores.parquet")
+        grids = {
+            f"{b.cell.label} ({b.cell.role})": before_after(b.images[:8], a.images[:8])
+            for b, a in zip(before, after, strict=True)
+        }
+        (self.folder / "images").mkdir(exist_ok=True)
+        for name, grid in grids.items():
+            grid.save(self.folder / "images" / f"{name.replace(' ', '_')}.png")
+        write_json(self.folder / "metrics.json", result)
+        write_report(self.folder, self.settings or {}, result, self.losses(), self.choices(), before, after)
+        return grids
 
     def losses(self) -> list[dict[str, float]]:
         """The rows of training.csv."""

@@ -1,6 +1,7 @@
 """This file is where figures go besides the run folder: Weights & Biases, or nowhere."""
 
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,7 +57,11 @@ class WandB:
         os.environ.setdefault("WANDB_SILENT", "true")
         (folder / "wandb").mkdir(parents=True, exist_ok=True)
         offline = self.mode == "offline"
+        mark = folder / "wandb" / "run-id"
+        if not mark.exists():
+            mark.write_text(secrets.token_hex(4))
         settings: dict[str, Any] = {"job_type": "train", "tags": list(tags), "group": self.group, "config": config}
+        settings |= {"id": mark.read_text(), "resume": "allow"}  # a resumed run goes on in the same W&B run
         self.logger = WandbLogger(name, str(folder), project=self.project, offline=offline, log_model=False, **settings)
         return self.logger
 

@@ -42,8 +42,8 @@ def test_captions_vary_and_tell_the_truth():
 
 
 def test_find():
-    assert world.find(["a photo of a dimpled ball"]) == ("subject", "golf ball")
-    assert world.find(["nudity", "a nude person"]) == ("subject", "nude")
-    assert world.find(["van_gogh"]) == ("style", "van gogh")
-    assert world.find(["something red"]) == ("colour", "red")
-    assert world.find(["in a park"]) is None
+    assert world.label("a photo of a red dimpled ball") == ("subject", "golf ball")
+    assert world.label("a nude person") == ("subject", "nude")
+    assert world.label("van_gogh") == ("style", "van gogh")
+    assert world.label("something red") == ("colour", "red")
+    assert world.label("in a park") is None

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from erase.concept import Concept
 from erase.errors import BadInput
 from erase.latents.bank import Bank
 from erase.loss import Eps
@@ -72,16 +73,16 @@ def test_old_scores_fade(model: StableDiffusion, tmp_path: Path):
 def test_a_file_of_candidates(tmp_path: Path):
     file = tmp_path / "words.txt"
     file.write_text("# mine\na barn\n\na house\n")
-    assert Adversarial(vocabulary=str(file)).vocabulary(["x"]) == ["a barn", "a house"]
+    assert Adversarial(vocabulary=str(file)).candidates(["x"], []) == ["a barn", "a house"]
     with pytest.raises(BadInput, match="not a file"):
-        Adversarial(vocabulary="nowhere.txt").vocabulary(["x"])
+        Adversarial(vocabulary="nowhere.txt").candidates(["x"], [])
 
 
-def test_no_candidates(model: StableDiffusion, tmp_path: Path):
-    bank = Bank()
-    bank.open(model, 0, tmp_path)
+def test_what_is_erased_is_no_candidate():
+    church = Concept("church", ("a photo of a church",), ("chapel",))
+    assert Adversarial().candidates(["a chapel", "a barn", "a church"], [church]) == ["a barn"]
     with pytest.raises(BadInput, match="no candidates"):
-        Adversarial().open(model, bank, Eps(), [], 0)
+        Adversarial().candidates(["a chapel"], [church])
 
 
 @pytest.mark.parametrize(("field", "value"), [("every", 0), ("points", 0), ("keep", 0), ("weight", -1), ("memory", 1.0)])

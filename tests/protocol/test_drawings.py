@@ -7,31 +7,29 @@ from erase.errors import BadInput
 from erase.miniature import world
 from erase.protocol.drawings import Drawings
 
-ONE = Concept("x", ("x",))
 
-
-def cells(head: str, label: str, images: int = 8):
-    return Drawings(images, 20, 4.0).cells([(ONE, (head, label))])
+def cells(*phrases: str, images: int = 8, kept_images: int = 4):
+    return Drawings(images, kept_images, 20, 4.0).cells([Concept("x", phrases)], world.label)
 
 
 def test_every_label_is_asked_once():
-    found = cells("subject", "golf ball")
+    found = cells("golf ball")
     labels = [c.label for c in found if c.role in ("concept", "sibling", "kept")]
     assert sorted(labels) == sorted([*world.SUBJECTS, *(s for s in world.STYLES if s != world.PLAIN)])
     assert {c.label for c in found if c.role == "sibling"} == {"tennis ball", "basketball", "beach ball"}
 
 
 def test_siblings_of_nudity_and_of_a_style():
-    assert {c.label for c in cells("subject", "nude") if c.role == "sibling"} == {
+    assert {c.label for c in cells("nude") if c.role == "sibling"} == {
         "coat", "shirt and trousers", "dress", "swimsuit",
     }  # fmt: skip
-    styles = {c.label for c in cells("style", "van gogh") if c.role == "sibling"}
+    styles = {c.label for c in cells("van gogh") if c.role == "sibling"}
     assert styles == {"pencil sketch", "pixel art", "watercolor", "neon", "mosaic"}
 
 
 @pytest.mark.parametrize(("head", "label"), [("subject", "nude"), ("subject", "church"), ("style", "van gogh")])
 def test_synonyms_are_the_held_out_ones_and_all_of_them(head: str, label: str):
-    (cell,) = [c for c in cells(head, label, images=64) if c.role == "synonyms"]
+    (cell,) = [c for c in cells(label, images=64) if c.role == "synonyms"]
     held_out = world.SUBJECTS[label].held_out if head == "subject" else world.STYLES[label].held_out
     for wording in held_out:
         assert any(wording.replace("{}", "").strip() in p for p in cell.prompts), wording
@@ -40,17 +38,42 @@ def test_synonyms_are_the_held_out_ones_and_all_of_them(head: str, label: str):
 
 
 def test_a_kept_picture_is_the_same_whatever_is_erased():
-    one, two = ({c.label: c for c in cells("subject", s)} for s in ("church", "tench"))
+    one, two = ({c.label: c for c in cells(s)} for s in ("church", "tench"))
     assert (one["barn"].prompts, one["barn"].seeds, one["barn"].batch) == (
         two["barn"].prompts, two["barn"].seeds, two["barn"].batch,
     )  # fmt: skip
 
 
 def test_seeds_differ_within_and_between_cells():
-    seeds = [s for c in cells("subject", "nude", 64) for s in c.seeds]
+    seeds = [s for c in cells("nude", images=64, kept_images=500) for s in c.seeds]
     assert len(set(seeds)) == len(seeds)
 
 
-def test_nonsense_is_refused():
-    with pytest.raises(BadInput, match=r"protocol\.images=0"):
-        Drawings(0, 20, 4.0)
+def test_own_words_are_the_concepts_own():
+    (own, *_) = cells("a church on a beach", "a white church by the sea")
+    assert {*own.prompts} == {"a church on a beach", "a white church by the sea"}
+    (own, *_) = cells("a photo of a church", "chapel", images=5)
+    assert own.prompts[0] == "a photo of a church"
+    assert all("chapel" in p for p in own.prompts[1:])
+
+
+def test_every_label_that_a_concept_names_is_erased_and_none_of_them_kept():
+    found = cells("a barn", "a tench in a park", "in a park")
+    assert {(c.role, c.label) for c in found if c.role == "concept"} == {("concept", "barn"), ("concept", "tench")}
+    assert not {"barn", "tench"} & {c.label for c in found if c.role in ("sibling", "kept")}
+
+
+def test_a_concept_without_a_label_is_not_judged_and_all_else_is():
+    assert {c.role for c in cells("in a park")} == {"kept"}
+
+
+def test_every_way_to_say_it_is_said():
+    (own, *_) = cells("nude", "naked", images=32)
+    assert len({*own.prompts}) == 2 * 4 * 4
+
+
+@pytest.mark.parametrize("field", ["images", "kept_images", "steps"])
+@pytest.mark.parametrize("value", [0, 5000])
+def test_nonsense_is_refused(field: str, value: int):
+    with pytest.raises(BadInput, match=rf"protocol\.{field}={value}"):
+        Drawings(**{"images": 8, "kept_images": 4, "steps": 20, "guidance_scale": 4.0, field: value})

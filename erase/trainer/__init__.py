@@ -1,0 +1,51 @@
+"""Trainers: which hardware a run uses, and in what precision."""
+
+from typing import Any
+
+import lightning as L
+import torch
+
+from erase.errors import BadInput
+
+PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16}
+
+
+class Trainer:
+    """One device and one precision. Fields are checked when it is made, before anything is loaded or written.
+
+    `accelerator` is auto, cpu or gpu; `precision` is 32, bf16, or auto: bf16 on a GPU that has it, else 32; `threads`
+    are the CPU's, None for as many as it has cores.
+    """
+
+    def __init__(self, accelerator: str = "auto", precision: str | int = "auto", threads: int | None = None) -> None:
+        self.device = device_of(accelerator, "trainer.accelerator")
+        known = ", ".join(("auto", *PRECISIONS))
+        if str(precision) not in ("auto", *PRECISIONS):
+            raise BadInput(f"trainer.precision={precision} is not one of: {known}.")
+        if threads is not None and threads < 1:
+            raise BadInput(f"trainer.threads={threads} must be at least 1, or null for all cores.")
+        auto = "bf16" if self.device.type == "cuda" and torch.cuda.is_bf16_supported() else "32"
+        self.precision = PRECISIONS[auto if precision == "auto" else str(precision)]
+        self.threads = threads
+
+    def __enter__(self) -> "Trainer":
+        self._before = torch.get_num_threads()
+        torch.set_num_threads(self.threads or self._before)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_num_threads(self._before)  # the next job of a sweep chooses its own
+
+    def lightning(self, **settings: Any) -> L.Trainer:
+        """Lightning's trainer on this hardware. It casts nothing: the model does."""
+        accelerator = "gpu" if self.device.type == "cuda" else "cpu"
+        return L.Trainer(accelerator=accelerator, devices=1, **settings)
+
+
+def device_of(name: str, field: str) -> torch.device:
+    """The device that `name` (auto, cpu or gpu) asks for; `field` is what the user calls it."""
+    if name not in ("auto", "cpu", "gpu"):
+        raise BadInput(f"{field}={name} is not one of: auto, cpu, gpu.")
+    if name == "gpu" and not torch.cuda.is_available():
+        raise BadInput(f"{field}=gpu asks for a GPU and this machine has none: {field}=cpu, {field}=auto.")
+    return torch.device("cpu" if name == "cpu" or not torch.cuda.is_available() else "cuda")
