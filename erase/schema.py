@@ -35,6 +35,7 @@ class Train:
     seed: int = 0
     steps: int = MISSING
     lr: float = MISSING
+    lr_schedule: str = MISSING
     batch_size: int = MISSING
     checkpoint_every: int = 25
     runs: str = "outputs"

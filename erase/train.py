@@ -29,7 +29,7 @@ def train(config: DictConfig, folder: Path) -> dict[str, Any]:
     trainer, protocol, tracker = (objects.pop(name) for name in ("trainer", "protocol", "logger"))
     model = build(config.model, "model", precision=trainer.precision)
     check_known(concepts, model.words, model.vocabulary)
-    given = {name: config[name] for name in ("steps", "lr", "batch_size", "seed")}
+    given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
     method = build(config.method, "method", model=model, concepts=concepts, work=folder, **objects, **given)
     settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
@@ -92,7 +92,7 @@ def fit(method: Any, run: Any, hardware: Any, logger: Any, every: int) -> None:
         logger=logger or False,
         log_every_n_steps=1,
         plugins=[AtomicCheckpoints()],
-        callbacks=[TrainingLog(run.folder), last, Progress(refresh_rate=5)],
+        callbacks=[TrainingLog(run.folder), last, Progress()],
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )

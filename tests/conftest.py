@@ -61,7 +61,8 @@ def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small finished run of the main command, exactly as README writes it, for all tests that only look."""
     at = tmp_path_factory.mktemp("finished")
     arguments = ["+method=adv_preserve", "concept=church", "preservation.every=2", *QUICK]
-    env = {**os.environ, "ERASE_CACHE": str(cache), "WANDB_API_KEY": "a-key-that-must-not-leak"}
+    (at / "home").mkdir()
+    env = {**os.environ, "ERASE_CACHE": str(cache), "WANDB_API_KEY": "a-key-that-must-not-leak", "HOME": str(at / "home")}
     done = subprocess.run([sys.executable, "-m", "erase.train", *arguments], cwd=at, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (at / "printed.txt").write_text(done.stdout)

@@ -1,5 +1,7 @@
 """Grids and exports of a finished run."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +32,22 @@ def test_a_run_that_is_not_there(name: str, command: Command):
     assert done.returncode == 2
     assert "nowhere" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["generate", "export"])
+def test_an_edit_of_another_base(name: str, finished: Path, command: Command, tmp_path: Path):
+    run = tmp_path / "run"
+    shutil.copytree(finished / "edit", run / "edit")
+    shutil.copy(finished / "status.json", run)
+    about = json.loads((run / "edit" / "edit.json").read_text())
+    about["base_tensors"] = dict.fromkeys(about["base_tensors"], "0" * 16)
+    (run / "edit" / "edit.json").write_text(json.dumps(about))
+    here = {p for p in tmp_path.rglob("*")}
+    done = command(name, f"run={run}", *(["prompt=church", "steps=1", "seeds=1"] if name == "generate" else []))
+    assert done.returncode == 2
+    assert "was made for" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert {p for p in tmp_path.rglob("*")} == here
 
 
 def test_export_is_plain_diffusers(finished: Path, command: Command, tmp_path: Path, model: StableDiffusion):

@@ -57,11 +57,13 @@ def test_cost_is_counted(finished: Path):
 
 def test_table_is_printed(finished: Path):
     printed = (finished.parent.parent / "printed.txt").read_text()
-    for words in ("erased: its own words", "held-out synonyms", "kept: siblings", "F-equivalents", "report.html"):
+    for words in ("erased: own words", "erased: synonyms", "kept: siblings", "F-equivalents", "report.html"):
         assert words in printed
 
 
 def test_wandb_stays_in_the_run_folder_and_holds_no_key(finished: Path):
+    assert sorted(p.name for p in finished.parent.parent.iterdir()) == ["home", "outputs", "printed.txt"]
+    assert [p for p in (finished.parent.parent / "home").rglob("*") if "wandb" in str(p).lower()] == []
     assert list(finished.glob("wandb/offline-run-*/run-*.wandb"))
     for file in finished.rglob("*"):
         if file.is_file() and not file.is_symlink():
@@ -176,6 +178,27 @@ def test_a_second_run_of_one_name_gets_its_own_folder(command: Command, tmp_path
     assert done.returncode == 0, done.stderr
     assert [p.name for p in kept.iterdir()] == ["mine.txt"]
     assert (tmp_path / "outputs" / "esd-church-0-2" / "metrics.json").exists()
+
+
+def test_half_precision_on_a_cpu(command: Command, tmp_path: Path):
+    done = command("train", "method=adv_preserve", "concept=church", "trainer.precision=bf16", "logger=none", *QUICK)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "outputs" / "adv_preserve-church-0"
+    assert {w.dtype for w in weights(run).values()} == {torch.float32}
+    assert json.loads((run / "metrics.json").read_text())["lock"]["precision"] == "torch.bfloat16"
+
+
+def test_a_concept_that_the_judge_has_no_label_for(command: Command):
+    custom = ["concept=custom", "concept.prompts=[in a park]"]
+    done = command("train", "method=esd", *custom, "logger=none", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert "has no label for this concept" in done.stdout
+
+
+def test_tab_completes_groups_and_fields(command: Command):
+    line = "erase-train method="
+    done = command("train", "-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)), _HYDRA_OLD_COMP="1")
+    assert "method=adv_preserve" in done.stdout.split(), done.stderr
 
 
 def test_help_names_every_group(command: Command):

@@ -18,6 +18,9 @@ from erase.parameters import Select
 from erase.preservation import Preservation
 from erase.target import Target
 
+SCHEDULES = {"constant": 0.0, "linear": 1.0}
+"""The power with which the learning rate goes down to nothing at the last step."""
+
 
 class Method(L.LightningModule):
     """An erasure objective as a LightningModule. One Adam over the weights that move; checkpoints hold only those."""
@@ -36,6 +39,7 @@ class Method(L.LightningModule):
         loss: Loss,
         steps: int,
         lr: float,
+        lr_schedule: str,
         batch_size: int,
         seed: int,
         work: Path,
@@ -48,9 +52,18 @@ class Method(L.LightningModule):
             raise BadInput(f"batch_size={batch_size} must be at least 1.")
         if not lr > 0:
             raise BadInput(f"lr={lr} must be greater than 0.")
+        if lr_schedule not in SCHEDULES:
+            raise BadInput(f"lr_schedule={lr_schedule} is not one of: {', '.join(SCHEDULES)}.")
         self.model, self.concepts, self.latents, self.target = model, list(concepts), latents, target
         self.preservation, self.criterion = preservation, loss
-        self.steps, self.lr, self.batch_size, self.seed, self.work = steps, lr, batch_size, seed, work
+        self.steps, self.lr, self.lr_schedule, self.batch_size, self.seed, self.work = (
+            steps,
+            lr,
+            lr_schedule,
+            batch_size,
+            seed,
+            work,
+        )
         self.title = name or type(self).__name__
         self.candidates = preservation.candidates(model.vocabulary, self.concepts)
         model.move(parameters.names(name for name, _ in model.named_parameters()))
@@ -93,13 +106,15 @@ class Method(L.LightningModule):
         optimizer.zero_grad()  # type: ignore[union-attr]
         self.manual_backward(total)
         optimizer.step()  # type: ignore[union-attr]
+        self.lr_schedulers().step()  # type: ignore[union-attr, call-arg]
         values = {name: float(value.detach()) for name, value in losses.items()}
         self.log_dict({f"train/{n}": v for n, v in values.items()}, prog_bar=False)
         self.log("loss", total.detach(), prog_bar=True, logger=False)
         return values
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.model.moving.values(), self.lr)
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.Adam(self.model.moving.values(), self.lr)
+        return [optimizer], [torch.optim.lr_scheduler.PolynomialLR(optimizer, self.steps, SCHEDULES[self.lr_schedule])]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["state_dict"] = {n: p.detach() for n, p in self.model.moving.items()}

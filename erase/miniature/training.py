@@ -23,6 +23,7 @@ from erase.miniature import networks, painters, world
 from erase.record.checkpoint import AtomicCheckpoints
 from erase.record.export import text_encoder_state
 from erase.record.progress import Progress
+from erase.trainer import Trainer
 
 IGNORED = -100
 
@@ -115,9 +116,7 @@ class Stage(L.LightningModule):
         """Train to the end, or `until` a step, from the last checkpoint in `folder` if there is one."""
         folder.mkdir(parents=True, exist_ok=True)
         last = folder / "last.ckpt"
-        trainer = L.Trainer(
-            accelerator="auto",
-            devices=1,
+        trainer = Trainer().lightning(
             precision="bf16-mixed",
             max_steps=until or self.steps,
             max_epochs=-1,
@@ -128,7 +127,7 @@ class Stage(L.LightningModule):
             plugins=[AtomicCheckpoints()],
             callbacks=[
                 ModelCheckpoint(folder, "last", every_n_train_steps=200, save_top_k=1, enable_version_counter=False),
-                Progress(refresh_rate=10),
+                Progress(),
             ],
         )
         loader: DataLoader[int] = DataLoader(range(self.steps), batch_size=None)  # type: ignore[arg-type]

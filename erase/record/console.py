@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 ROWS = {
-    "esr_1": "erased: its own words",
-    "esr_1_synonyms": "erased: held-out synonyms",
+    "esr_1": "erased: own words",
+    "esr_1_synonyms": "erased: synonyms",
     "psr_1_siblings": "kept: siblings",
     "psr_1": "kept: everything",
-    "psr_1_worst": "kept: the worst label",
+    "psr_1_worst": "kept: worst label",
 }
 
 
@@ -28,6 +28,8 @@ def table(name: str, result: dict[str, Any], folder: Path) -> None:
             interval = f"{f['after_low']:.3f} – {f['after_high']:.3f}"
             found.add_row(key, words, f"{f['before']:.3f}", f"{f['after']:.3f}", interval, str(f["n"]))
     console.print(found)
+    if "esr_1" not in figures:
+        console.print("The judge has no label for this concept: what was erased is not measured, only what was kept.")
     console.print(
         f"trained in {cost['train_seconds']:.0f} s, judged in {cost['judge_seconds']:.0f} s, "
         f"peak memory {cost['peak_memory_bytes'] / 2**30:.2f} GiB, {cost['forwards']:,} F + {cost['backwards']:,} B "

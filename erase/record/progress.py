@@ -1,13 +1,13 @@
-"""This file is the progress bar of long work."""
+"""This file is the progress bar of training."""
 
 import lightning as L
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 
 class Progress(TQDMProgressBar):
-    """Lightning's bar, which forgets its total when a run goes on in the middle of an epoch."""
+    """Lightning's bar, for runs of one epoch: Lightning's forgets its total when a run goes on in mid-epoch."""
 
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        super().on_train_start(trainer, module)
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.train_progress_bar.reset(int(min(trainer.num_training_batches, max(trainer.max_steps, 0) or float("inf"))))
+        self.train_progress_bar.initial = trainer.fit_loop.epoch_loop.batch_idx
         self.train_progress_bar.set_description("training")

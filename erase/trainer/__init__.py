@@ -1,5 +1,7 @@
 """Trainers: which hardware a run uses, and in what precision."""
 
+import logging
+import warnings
 from typing import Any
 
 import lightning as L
@@ -8,6 +10,16 @@ import torch
 from erase.errors import BadInput
 
 PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16}
+ADVICE = (
+    "Using ModelCheckpoint with manual optimization",  # checkpoints are to hold what comes after the step
+    "You're resuming from a checkpoint that ended before the epoch ended",  # every draw is a function of the step
+    "does not have many workers",  # the loader yields numbers
+    "Found .* in eval mode",  # as an eraser wants the network
+    "The .*srun.* command is available",
+    "weights_only",
+    "Checkpoint directory .* exists and is not empty",
+    "`isinstance.treespec",
+)
 
 
 class Trainer:
@@ -37,7 +49,11 @@ class Trainer:
         torch.set_num_threads(self._before)  # the next job of a sweep chooses its own
 
     def lightning(self, **settings: Any) -> L.Trainer:
-        """Lightning's trainer on this hardware. It casts nothing: the model does."""
+        """Lightning's trainer on this hardware, without its advice about what is as it should be."""
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        for message in ADVICE:
+            warnings.filterwarnings("ignore", f".*{message}")
         accelerator = "gpu" if self.device.type == "cuda" else "cpu"
         return L.Trainer(accelerator=accelerator, devices=1, **settings)
 

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
-from erase.concept import Concept
+from erase import schema
+from erase.command import CONF, build
+from erase.concept import Concept, resolve
 from erase.errors import BadInput
 from erase.latents.bank import Bank
 from erase.loss import Eps
@@ -21,7 +24,7 @@ CHURCH = Concept("church", ("church", "a photo of a church"), ("chapel",))
 
 
 def method(model: StableDiffusion, folder: Path, preservation: object, **fields: object) -> Redirect:
-    parts = {"steps": 3, "lr": 1e-3, "batch_size": 2, "seed": 0, "work": folder, **fields}
+    parts = {"steps": 3, "lr": 1e-3, "lr_schedule": "linear", "batch_size": 2, "seed": 0, "work": folder, **fields}
     latents, target = Bank(trajectories=1, kept_trajectories=1, steps=3), Negative(eta=1.5)
     return Redirect(model, [CHURCH], Select("attn2"), latents, target, preservation, Eps(), **parts)
 
@@ -68,7 +71,36 @@ def test_before_the_first_update_nothing_is_hurt(model: StableDiffusion, tmp_pat
     assert losses["keep"] < 1e-4 < losses["erase"]
 
 
-@pytest.mark.parametrize(("field", "value"), [("steps", 0), ("steps", -3), ("lr", 0.0), ("batch_size", 0)])
+@pytest.mark.parametrize("concept", ["nudity", "church", "van_gogh"])
+def test_a_pair_costs_at_most_ten_forwards_at_the_defaults(concept: str, model: StableDiffusion, tmp_path: Path, monkeypatch):
+    """Counted over a whole run of the defaults, on a network that answers at once."""
+    scale = dict(model.named_parameters())["unet.conv_in.bias"]
+    monkeypatch.setattr(model, "denoise", lambda x, t, conditioning, weights: x * scale.sum())
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        schema.register(schema.Train)
+        config = compose("train", ["method=adv_preserve", f"concept={concept}", "parameters.include=conv_in.bias"])
+    parts = {name: build(config[name], name) for name in ("target", "preservation", "parameters", "latents", "loss")}
+    given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
+    erasing = build(
+        config.method,
+        "method",
+        model=model,
+        concepts=resolve(config.concept.members, None, None),
+        work=tmp_path,
+        **parts,
+        **given,
+    )
+    erasing.on_fit_start()
+    for step in range(config.steps):
+        torch.stack(list(erasing.losses(step).values())).sum().backward()
+    pairs = config.steps * config.batch_size
+    assert model.cost.backwards == 2 * pairs
+    assert model.cost.forwards + 2 * model.cost.backwards <= 10 * pairs
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("lr_schedule", "square"), ("steps", 0), ("steps", -3), ("lr", 0.0), ("batch_size", 0)]
+)
 def test_nonsense_is_refused(field: str, value: float, model: StableDiffusion, tmp_path: Path):
     with pytest.raises(BadInput, match=f"{field}={value}"):
         method(model, tmp_path, Fixed([], 0), **{field: value})

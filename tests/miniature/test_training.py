@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
+from erase.errors import BadInput
 from erase.miniature.training import Drawings, Judge, pretrain
 
 STEPS = {"judge": 2, "towers": 2, "autoencoder": 2, "unet": 2}
@@ -15,6 +17,12 @@ def test_all_stages_write_a_pipeline(tmp_path: Path):
     pipe = StableDiffusionPipeline.from_pretrained(tmp_path / "out")
     image = pipe("a church", num_inference_steps=2, output_type="np").images[0]
     assert image.shape == (64, 64, 3)
+    again = tmp_path / "mine"
+    again.mkdir()
+    (again / "model_index.json").write_text("mine")
+    with pytest.raises(BadInput, match="holds something else"):
+        pretrain(again, tmp_path / "work", 0, 200, STEPS)
+    assert (again / "model_index.json").read_text() == "mine"
     for part in ("judge/model.safetensors", "clip/model.safetensors"):
         assert (tmp_path / "out" / part).is_file()
 
