@@ -35,7 +35,7 @@ class Bank:
     def __init__(
         self,
         trajectories: int = 4,
-        kept_trajectories: int = 2,
+        kept_trajectories: int = 1,
         steps: int = 20,
         guidance_scale: float = 3.0,
         rows: int = 32,
