@@ -1,16 +1,19 @@
 """This file is how commands read their arguments: Hydra, with both spellings of a group and errors of one sentence."""
 
+import dataclasses
 import difflib
 import functools
 import inspect
+import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -40,6 +43,9 @@ def arguments(argv: Sequence[str]) -> list[str]:
     Every group stands in the defaults list, where Hydra takes one of the two spellings and never both.
     """
     args = [a[1:] if a[:1] == "+" and a[1:].split("=")[0] in groups() else a for a in argv]
+    for group, _, value in (a.partition("=") for a in args):
+        if group in groups() and value in ("", "null"):
+            raise BadInput(f"{group}={value} is not one of: {', '.join(choices(group))}.")
     resume = next((a.partition("=")[2] for a in args if a.startswith("resume=")), None)
     if resume not in (None, "", "null"):
         if len(args) > 1:
@@ -49,10 +55,10 @@ def arguments(argv: Sequence[str]) -> list[str]:
 
 
 def _resumed(folder: Path) -> list[str]:
-    overrides = folder / ".hydra" / "overrides.yaml"
-    if not overrides.is_file():
-        raise BadInput(f"resume={folder} is not a run folder (it holds no .hydra/overrides.yaml).")
-    kept = [str(o) for o in OmegaConf.load(overrides) if not str(o).startswith("resume=")]
+    config = folder / "config.json"
+    if not config.is_file():
+        raise BadInput(f"resume={folder} is not a run folder (it holds no config.json).")
+    kept = [o for o in json.loads(config.read_text())["overrides"] if not o.startswith("resume=")]
     at = str(folder.resolve()).replace("\\", "\\\\").replace("'", "\\'")
     return [*kept, f"resume='{at}'", f"hydra.run.dir='{at}'"]
 
@@ -84,16 +90,21 @@ OmegaConf.register_new_resolver("joined", lambda names: "+".join(names), replace
 
 def build(node: DictConfig | Any, where: str, **objects: Any) -> Any:
     """Call the node's `_target_` with its fields and `objects`; a wrong field or type is BadInput that says what fits."""
+    if not OmegaConf.is_dict(node) or "_target_" not in node:
+        raise BadInput(f"{where}={node} is not one of: {', '.join(choices(where))}.")
     target = hydra.utils.get_object(node["_target_"])
-    check(target, node, where)
+    check(target, node, where, objects)
     make = hydra.utils.instantiate(node, _partial_=True, _convert_="all")  # objects would become dictionaries in a call
     return make(**objects)
 
 
-def check(target: Callable[..., Any], node: DictConfig | Any, where: str) -> None:
-    """Hold a node's fields against the signature of its class: names, presence, types. The constructor is the schema."""
+def check(target: Callable[..., Any], node: DictConfig | Any, where: str, given: Collection[str] = ()) -> None:
+    """Hold a node's fields against the signature of its class: names, presence, types. The constructor is the schema.
+
+    What is `given` by the program is no field.
+    """
     hints = get_type_hints(getattr(target, "__init__") if isinstance(target, type) else target)  # noqa: B009
-    plain = {n: h for n, h in hints.items() if n in inspect.signature(target).parameters}
+    plain = {n: h for n, h in hints.items() if n in inspect.signature(target).parameters and n not in given}
     fields = [str(key) for key in node if key != "_target_"]
     for key in fields:
         if key not in plain:
@@ -122,9 +133,10 @@ def _sentence(error: Exception, config: str) -> str:
     if "Could not override '" in text:
         key = text.split("Could not override '")[1].split("'")[0]
         return f"{key} is not a field of this command{_near(key, config)}."
-    if "of type" in text and "full_key:" in text:
-        key = text.split("full_key: ")[1].split()[0]
-        return f"{key}: {text.split('full_key:')[0].strip().rstrip('.')}."
+    cause = " ".join(str(error.__cause__ or error).split())
+    if "full_key: " in cause:
+        wrong, _, key = cause.partition("full_key: ")
+        return f"{key.split()[0]}: {wrong.strip().rstrip('.')}."
     if "LexerNoViableAltException" in text or "mismatched input" in text or "no viable alternative" in text:
         return f"an argument cannot be read (quote lists and spaces: 'concept.prompts=[a church]'): {text[:160]}"
     return text.split(" Set the environment variable")[0]
@@ -176,10 +188,24 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", ".*will save all extracted features.*")  # KID over a few hundred pictures
 
 
-def command(config: str, fields: type) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+def _complete(composed: DictConfig, config: str, fields: type) -> None:
+    """BadInput for a field that this command does not have, and for one that it needs."""
+    known = [f.name for f in dataclasses.fields(fields)]
+    for key in map(str, composed):
+        if key not in known:
+            raise BadInput(f"{key} is not a field of this command{_near(key, config)}.")
+    for key in known:
+        if key not in composed or OmegaConf.is_missing(composed, key):
+            raise BadInput(f"{key} must be given: {key}=<value>.")
+
+
+def command(
+    config: str, fields: type, discard: Callable[[Path], None] = lambda folder: None
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a function of one composed config a command: `conf/<config>.yaml`, its own fields typed by `fields`.
 
-    Bad input ends it with one sentence and exit code 2; in a sweep the other jobs go on, and the sentences come last.
+    Bad input ends it with one sentence and exit code 2, and `discard` takes away the folder that was made for it; in a
+    sweep the other jobs go on, and the sentences come last.
     """
 
     def make(function: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -190,11 +216,13 @@ def command(config: str, fields: type) -> Callable[[Callable[[DictConfig], Any]]
         def job(composed: DictConfig) -> Any:
             _quiet()
             try:
+                _complete(composed, config, fields)
                 return function(composed)
-            except BadInput as error:  # Hydra would print more than a sentence, and end a sweep at the first
+            except (BadInput, OmegaConfBaseException) as error:  # Hydra would say more, and end a sweep at the first
+                discard(Path(HydraConfig.get().runtime.output_dir))
                 if asked:
                     raise
-                refused.append(str(error))
+                refused.append(_sentence(error, config))
                 return None
 
         def main() -> None:

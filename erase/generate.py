@@ -19,12 +19,14 @@ def main(config: DictConfig) -> None:
 
     run = Run.existing(config.run)
     edit = Edit.load(run.folder)
-    prompts = [config.prompt] if isinstance(config.prompt, str) else list(config.prompt)
-    if not prompts:
-        raise BadInput("prompt=[] must be one prompt or a list of them.")
+    prompts = list(config.prompt) if OmegaConf.is_list(config.prompt) else [config.prompt]
+    if not prompts or not all(isinstance(p, str) for p in prompts):
+        raise BadInput(f"prompt={config.prompt} must be one prompt or a list of them.")
     for name in ("seeds", "steps", "scale"):
-        if config[name] < 1:
-            raise BadInput(f"{name}={config[name]} must be at least 1.")
+        if not 1 <= config[name] <= 999:
+            raise BadInput(f"{name}={config[name]} must be from 1 to 999.")
+    if config.out and not config.out.lower().endswith(".png"):
+        raise BadInput(f"out={config.out} must be a file that ends in .png.")
     if config.out and Path(config.out).exists():
         raise BadInput(f"out={config.out} exists already; nothing was written.")
     device = device_of(config.device, "device")

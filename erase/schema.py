@@ -71,7 +71,7 @@ class Export:
 class Pretrain:
     """`python -m erase.pretrain`."""
 
-    out: str = MISSING
+    out: str = "work/miniature"
     work: str = "work/pretrain"
     seed: int = 0
     drawings: int = 48000

@@ -1,6 +1,8 @@
 """The main command: erase a concept, judge the result, write a report. `python -m erase.train --help`."""
 
+import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +12,7 @@ from erase import schema
 from erase.command import build, command
 
 
-def train(config: DictConfig, folder: Path) -> dict[str, Any]:
+def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Run one job of the main command in `folder`; returns what metrics.json holds. BadInput for what cannot be done."""
     from erase.concept import check_known, resolve
     from erase.errors import BadInput
@@ -19,7 +21,7 @@ def train(config: DictConfig, folder: Path) -> dict[str, Any]:
     from erase.metric.figures import figures
     from erase.model.edit import Edit
     from erase.record.console import table
-    from erase.record.run import Run, peak_memory, provenance
+    from erase.record.run import Run, peak_memory, provenance, reset_peak_memory
 
     if config.checkpoint_every < 1:
         raise BadInput(f"checkpoint_every={config.checkpoint_every} must be at least 1.")
@@ -33,7 +35,9 @@ def train(config: DictConfig, folder: Path) -> dict[str, Any]:
     method = build(config.method, "method", model=model, concepts=concepts, work=folder, **objects, **given)
     settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
-    with trainer, Run(folder, settings) as run:
+    made_with = provenance()
+    reset_peak_memory(trainer.device)
+    with trainer, Run(folder, settings, overrides) as run:
         try:
             logger = tracker.open(folder, config.name, settings, [method.title, *(c.name for c in concepts)])
             if not (run.edit / "edit.json").exists():
@@ -44,10 +48,11 @@ def train(config: DictConfig, folder: Path) -> dict[str, Any]:
                     "base_tensors": model.original_hashes,
                     "concepts": [vars(c) for c in concepts],
                     "config": settings,
-                    "versions": provenance(),
+                    "versions": made_with,
                     "cost": {**vars(model.cost), "train_seconds": method.seconds},
                 }
                 Edit(dict(model.moving), about).save(run.edit)
+                shutil.rmtree(folder / "bank", ignore_errors=True)  # what of the bank did not fit into memory
             edit = Edit.load(run.edit)
             model.to(trainer.device)  # Lightning leaves it on the CPU
             model.put(edit.tensors)
@@ -64,7 +69,7 @@ def train(config: DictConfig, folder: Path) -> dict[str, Any]:
             cost["artefact_bytes"] = (run.edit / "edit.safetensors").stat().st_size
             pairs = method.steps * method.batch_size
             cost["forward_equivalents_per_pair"] = (cost["forwards"] + 2 * cost["backwards"]) / pairs
-            lock = {**protocol.lock, "model": model.hash, "judge": judge.hash, "versions": provenance()}
+            lock = {**protocol.lock, "model": model.hash, "judge": judge.hash, "versions": made_with}
             lock["precision"] = str(model.precision)
             result = {"lock": lock, "figures": found, "cost": cost}
             grids = run.write(result, before, after)
@@ -102,20 +107,19 @@ def fit(method: Any, run: Any, hardware: Any, logger: Any, every: int) -> None:
     method.seconds += time.time() - started
 
 
-@command("train", schema.Train)
+def _discard(folder: Path) -> None:
+    from erase.record.run import Run
+
+    Run.discard(folder)
+
+
+@command("train", schema.Train, _discard)
 def main(config: DictConfig) -> float | None:
     """One job; its value, for sweepers, is the erasing success rate."""
     from hydra.core.hydra_config import HydraConfig
 
-    from erase.errors import BadInput
-    from erase.record.run import Run
-
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    try:
-        result = train(config, folder)
-    except BadInput:
-        Run.discard(folder)
-        raise
+    hydra = HydraConfig.get()
+    result = train(config, Path(hydra.runtime.output_dir), list(hydra.overrides.task))
     return result["figures"].get("esr_1", {}).get("after")
 
 

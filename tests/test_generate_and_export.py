@@ -26,6 +26,19 @@ def test_grid_is_written_and_never_over(finished: Path, command: Command, tmp_pa
     assert "exists already" in again.stderr
 
 
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [("prompt=5", "prompt=5"), ("steps=2000", "from 1 to 999"), ("out=x.xyz", "ends in .png"), ("", "prompt must be given")],
+)
+def test_nonsense_is_refused(field: str, says: str, finished: Path, command: Command, tmp_path: Path):
+    prompt = [] if field.startswith("prompt") or not field else ["prompt=church"]
+    done = command("generate", f"run={finished}", *prompt, *([field] if field else []))
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["generate", "export"])
 def test_a_run_that_is_not_there(name: str, command: Command):
     done = command(name, "run=nowhere", *(["prompt=church"] if name == "generate" else []))

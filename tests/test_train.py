@@ -124,11 +124,11 @@ def test_resuming_what_is_no_longer_the_same_is_refused(finished: Path, command:
     run = tmp_path / "run"
     shutil.copytree(finished, run, symlinks=True)
     config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps(config | {"lr": 3.5}))
+    (run / "config.json").write_text(json.dumps({**config, "settings": config["settings"] | {"lr": 3.5}}))
     before = (run / "metrics.json").read_bytes()
     done = command("train", f"resume={run}")
     assert done.returncode == 2
-    assert "lr was 3.5 and is 0.0002" in done.stderr
+    assert "lr was 3.5 and is 0.00025." in done.stderr
     assert (run / "metrics.json").read_bytes() == before
     with FileLock(run / ".lock"):
         assert "still works" in command("train", f"resume={run}").stderr
@@ -147,13 +147,25 @@ BAD = {
     "wrong type in a part": (["method=esd", "concept=church", "latents.steps=many"], "latents.steps"),
     "nothing selected": (["method=esd", "concept=church", "parameters.include=attn9"], "attn9"),
     "negative steps": (["method=esd", "concept=church", "steps=-3"], "steps=-3"),
-    "no GPU": (["method=esd", "concept=church", "trainer=gpu"], "trainer=cpu"),
+    "no GPU": (["method=esd", "concept=church", "trainer=gpu"], "trainer.accelerator=cpu"),
     "no such run": (["resume=nowhere"], "nowhere"),
     "resume and more": (["resume=nowhere", "seed=1"], "nothing besides"),
     "no such model": (["method=esd", "concept=church", "model.source=nowhere/nothing"], "model.source"),
     "checkpoints never": (["method=esd", "concept=church", "checkpoint_every=0"], "checkpoint_every=0"),
     "no such vocabulary": (["method=adv_preserve", "concept=church", "preservation.vocabulary=nowhere"], "nowhere"),
     "threads that are none": (["method=esd", "concept=church", "trainer.threads=many"], "trainer.threads"),
+    "unknown field with a plus": (["method=esd", "concept=church", "+stps=3"], "steps"),
+    "a field that is the program's": (["method=esd", "concept=church", "+method.model=x"], "method.model"),
+    "a group that is taken away": (["method=esd", "concept=church", "~latents"], "latents must be given"),
+    "a group that is nothing": (["method=esd", "concept=church", "latents=null"], "bank"),
+    "a float for a number": (["method=esd", "concept=church", "steps=1e3"], "steps: Value '1000.0'"),
+    "a word for a list": (["method=esd", "concept=church", "concept.members.church.prompts=church"], "list of non-empty"),
+    "a typo in a concept": (["method=esd", "concept=church", "+concept.members.church.synonym=[a]"], "synonym is not"),
+    "keeping what is erased": (
+        ["method=esd", "concept=church", "preservation=fixed", "preservation.prompts=[a chapel]"],
+        "says",
+    ),
+    "too many steps": (["method=esd", "concept=church", "latents.steps=1000"], "latents.steps=1000"),
     "no threads": (["method=esd", "concept=church", "trainer.threads=0"], "trainer.threads=0"),
     "bad precision": (["method=esd", "concept=church", "trainer.precision=8"], "bf16"),
     "two concepts, one list": (["method=esd", "concept=[church,nudity]", "concept.prompts=[church]"], "church, nudity"),
@@ -199,6 +211,19 @@ def test_tab_completes_groups_and_fields(command: Command):
     line = "erase-train method="
     done = command("train", "-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)), _HYDRA_OLD_COMP="1")
     assert "method=adv_preserve" in done.stdout.split(), done.stderr
+
+
+def test_a_rate_that_is_too_high_is_one_sentence(command: Command, tmp_path: Path):
+    done = command("train", "method=esd", "concept=church", "lr=1e30", "logger=none", *QUICK)
+    assert done.returncode == 2
+    assert "lr=1e+30 is too high" in done.stderr.splitlines()[-1]
+    assert json.loads((tmp_path / "outputs" / "esd-church-0" / "status.json").read_text())["status"] == "failed"
+
+
+def test_a_refused_job_leaves_what_lay_in_its_folder(finished: Path, command: Command, tmp_path: Path):
+    (tmp_path / "mine.log").write_text("mine")
+    assert command("train", "method=esd", "concept=church", "steps=-1", "hydra.run.dir=.").returncode == 2
+    assert (tmp_path / "mine.log").read_text() == "mine"
 
 
 def test_help_names_every_group(command: Command):

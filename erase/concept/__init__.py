@@ -33,11 +33,16 @@ def resolve(
         raise BadInput(f"concept.prompts and concept.synonyms speak of one concept, not of {', '.join(members)}.")
     found = []
     for name, member in members.items():
-        said = tuple(prompts if prompts is not None else member.get("prompts") or ())
-        if not said or not all(isinstance(p, str) and p.strip() for p in said):
-            raise BadInput(f"concept.prompts={list(said)} of {name} must be a list of one or more non-empty prompts.")
+        if unknown := {*map(str, member)} - {"prompts", "synonyms"}:
+            raise BadInput(f"concept.members.{name}.{min(unknown)} is not a field of a concept: prompts, synonyms.")
+        said = prompts if prompts is not None else member.get("prompts") or ()
         others = synonyms if synonyms is not None else member.get("synonyms") or ()
-        found.append(Concept(name, said, tuple(others)))
+        for field, given in (("prompts", said), ("synonyms", others)):
+            if isinstance(given, str) or not all(isinstance(p, str) and p.strip() for p in given):
+                raise BadInput(f"concept.{field}={given} of {name} must be a list of non-empty strings.")
+        if not said:
+            raise BadInput(f"concept.prompts=[] of {name} must be a list of one or more prompts.")
+        found.append(Concept(name, tuple(said), tuple(others)))
     return found
 
 
@@ -54,13 +59,16 @@ def _words(text: str) -> list[str]:
 
 
 def without(vocabulary: Iterable[str], concepts: Sequence[Concept]) -> list[str]:
-    """`vocabulary` less every entry in which an erased concept's prompt or synonym is said: R = C \\ E of EAP, enforced."""
+    """`vocabulary` less every entry that says an erased concept, or is said in a prompt of it: EAP's R, made sure of.
+
+    Words are compared, not meanings: ways to say it that no prompt contains belong into the concept's synonyms.
+    """
 
     def flat(text: str) -> str:
         return f" {' '.join(w for w in _words(text) if w not in ('a', 'an', 'the'))} "
 
     said = [flat(phrase) for concept in concepts for phrase in (concept.name.replace("_", " "), *concept.phrases)]
-    return [entry for entry in vocabulary if not any(phrase in flat(entry) for phrase in said)]
+    return [entry for entry in vocabulary if not any(p in flat(entry) or flat(entry) in p for p in said)]
 
 
 def read_vocabulary(path: str) -> list[str]:

@@ -22,7 +22,8 @@ class Drawings(nn.Module):
         self.classifier = Classifier.load(self.folder / "judge")
         self.clip = CLIPModel.from_pretrained(self.folder / "clip", dtype=torch.float32).eval()
         self.num_features = self.clip.config.projection_dim
-        self.hash = hashlib.sha256((self.folder / "judge" / "model.safetensors").read_bytes()).hexdigest()
+        weights = [(self.folder / part / "model.safetensors").read_bytes() for part in ("judge", "clip")]
+        self.hash = hashlib.sha256(b"".join(weights)).hexdigest()
 
     @property
     def labels(self) -> dict[str, tuple[str, ...]]:

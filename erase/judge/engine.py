@@ -1,6 +1,7 @@
 """This file draws what a protocol asks for and lets the judge look: once a picture, kept by all it depends on."""
 
 import hashlib
+import inspect
 import json
 import os
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import diffusers
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
@@ -55,22 +57,21 @@ class Engine:
 
     def __init__(self, model: TextToImage, judge: Judge, protocol: Protocol, cache: Path) -> None:
         self.model, self.judge, self.protocol, self.cache = model, judge, protocol, cache
+        files = [inspect.getfile(c) for c in type(model).__mro__ if c.__module__.startswith("erase.")]
+        self.code = hashlib.sha256(b"".join(Path(f).read_bytes() for f in files)).hexdigest()
 
     def _images(self, prompts: Sequence[str], seeds: Sequence[int], edit: str, folder: Path) -> Tensor:
         steps, guidance = self.protocol.steps, self.protocol.guidance_scale
         what: dict[str, object] = {"prompts": prompts, "seeds": seeds, "model": self.model.hash, "edit": edit}
         what |= {"steps": steps, "guidance_scale": guidance}
         what |= {"precision": str(self.model.precision), "device": self.model.device.type}
-        what |= {"scheduler": str(self.model.noise_scheduler.config), "ids": self.model.tokenize(prompts).tolist()}
-        what |= {"torch": torch.__version__, "diffusers": diffusers.__version__}
+        what |= {"ids": self.model.tokenize(prompts).tolist(), "configs": self.model.configs, "code": self.code}
+        what |= {m.__name__: m.__version__ for m in (torch, diffusers, transformers)}
         key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
         path = folder / f"{key}.safetensors"
         if not path.exists():
             drawn = self.model.images(prompts, seeds, steps, guidance, edited=bool(edit))
-            folder.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{os.getpid()}.part")
-            save_file({"images": drawn}, part)
-            os.replace(part, path)
+            _write(path, {"images": drawn})
         return load_file(path)["images"]
 
     def judge_cells(self, cells: Sequence[Cell], edit: str, folder: Path | None) -> list[Judged]:
@@ -90,11 +91,25 @@ class Engine:
                     bar.update(len(seeds))
                 images = torch.cat(parts).split([len(c.seeds) for c in together])
                 found.update(zip(together, images, strict=True))
-        return [self._judged(cell, found[cell]) for cell in cells]
+        return [self._judged(cell, found[cell], where) for cell in cells]
 
-    def _judged(self, cell: Cell, images: Tensor) -> Judged:
-        scores = self.judge.clip_scores(images, cell.prompts, self.model)
-        return Judged(cell, images, self.judge.probabilities(images), scores, self.judge.labels[cell.head])
+    def _judged(self, cell: Cell, images: Tensor, folder: Path) -> Judged:
+        seen = hashlib.sha256(f"{self.judge.hash} {cell.prompts}".encode() + images.numpy().tobytes()).hexdigest()[:32]
+        path = folder / f"{seen}.scores.safetensors"
+        if not path.exists():
+            scores = self.judge.clip_scores(images, cell.prompts, self.model)
+            _write(path, {"clip_scores": scores, **self.judge.probabilities(images)})
+        said = load_file(path)
+        clip_scores = said.pop("clip_scores")
+        return Judged(cell, images, said, clip_scores, self.judge.labels[cell.head])
+
+
+def _write(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Whole or not at all, whoever else writes the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part)
+    os.replace(part, path)
 
 
 def rows(judged: Sequence[Judged], which: str) -> list[dict[str, object]]:

@@ -43,8 +43,8 @@ class Bank:
     ) -> None:
         counts = {"trajectories": trajectories, "kept_trajectories": kept_trajectories, "steps": steps, "rows": rows}
         for name, value in counts.items():
-            if value < 1:
-                raise BadInput(f"latents.{name}={value} must be at least 1.")
+            if not 1 <= value <= 999:
+                raise BadInput(f"latents.{name}={value} must be from 1 to 999.")
         self.trajectories, self.kept_trajectories = trajectories, kept_trajectories
         self.steps, self.guidance_scale, self.rows, self.memory = steps, guidance_scale, rows, memory
         self.groups: dict[str, Group] = {}
@@ -57,8 +57,8 @@ class Bank:
 
     @property
     def drawn(self) -> list[str]:
-        """The first prompt of every group that was drawn."""
-        return sorted({self.groups[prompt].prompts[0] for prompt in self.stored})
+        """The first prompt of every group that was drawn, before a resume too."""
+        return sorted(self.paid | {self.groups[prompt].prompts[0] for prompt in self.stored})
 
     def declare(self, prompts: Sequence[str], kept: bool = False) -> None:
         """Say which prompts belong together, and whether they are kept or erased; nothing is drawn yet."""

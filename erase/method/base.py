@@ -101,7 +101,7 @@ class Method(L.LightningModule):
         losses = self.losses(batch_idx)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
-            raise FloatingPointError(f"the loss is {float(total)} at step {batch_idx}: lower lr={self.lr}.")
+            raise BadInput(f"lr={self.lr} is too high: the loss is {float(total)} at step {batch_idx}.")
         optimizer = self.optimizers()
         optimizer.zero_grad()  # type: ignore[union-attr]
         self.manual_backward(total)

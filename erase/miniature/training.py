@@ -277,8 +277,9 @@ def pretrain(out: Path, work: Path, seed: int, drawings: int, steps: dict[str, i
     `work` keeps drawings and checkpoints, apart for other settings or another world: a killed run goes on from there.
     The UNet needs the other stages' results. BadInput when `out` holds anything that was not made from the same.
     """
-    made_from = {"seed": seed, "drawings": drawings, "code": _code()}
+    made_from: dict[str, object] = {"seed": seed, "drawings": drawings, "code": _code()}
     mark, work = out / "pretrain.json", work / hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:12]
+    made_from["steps"] = steps
     if out.exists() and any(out.iterdir()) and not (mark.is_file() and json.loads(mark.read_text()) == made_from):
         raise BadInput(f"out={out} holds something else already; nothing was written.")
     out.mkdir(parents=True, exist_ok=True)

@@ -233,11 +233,11 @@ def vocabulary() -> list[str]:
 def label(phrase: str) -> tuple[str, str] | None:
     """The judge's head and label that `phrase` speaks of, (subject, golf ball) say; None where it has no label for it.
 
-    The longest wording that is said counts: `a red dimpled ball` is a golf ball.
+    The longest wording that is said counts, a colour only alone: `a purple dimpled ball` is a golf ball.
     """
     wordings = {w: ("subject", s.name) for s in SUBJECTS.values() for w in (s.name, *s.synonyms, *s.held_out)}
     wordings |= {name: ("style", name) for name in STYLES if name != PLAIN}
     wordings |= {colour: ("colour", colour) for colour in COLOURS}
     said = f" {phrase.lower().replace('_', ' ').replace(',', ' ')} "
     found = [w for w in wordings if f" {w} " in said]
-    return wordings[max(found, key=len)] if found else None
+    return wordings[max(found, key=lambda w: (wordings[w][0] != "colour", len(w)))] if found else None

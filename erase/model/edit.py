@@ -68,7 +68,7 @@ class Edit:
         targets = self._targets(pipe)
         hashes = self.about.get("base_tensors", {})
         for name, parameter in targets.items():
-            if name in hashes and tensor_hash(parameter) != hashes[name]:
+            if name in hashes and tensor_hash(parameter) not in hashes[name]:
                 base = self.about.get("base", "another model")
                 raise BadInput(f"this edit was made for {base}, and {name} of the given pipeline differs from it.")
         self._before = {name: parameter.detach().clone() for name, parameter in targets.items()}
@@ -88,6 +88,10 @@ class Edit:
 
 
 def tensor_hash(tensor: Tensor) -> str:
-    """A short hash of values in half precision: the same for a base loaded in fp32 or in fp16."""
-    values = tensor.detach().half().cpu().contiguous().view(torch.uint8).numpy().tobytes()
-    return hashlib.blake2b(values, digest_size=8).hexdigest()
+    """Short hashes of values in fp16 and in bf16; of what is in bf16 already, only the second.
+
+    The hash of a base loaded in bf16 is contained in that of the base in fp32 or fp16, and those two are the same.
+    """
+    kinds = (torch.bfloat16,) if tensor.dtype == torch.bfloat16 else (torch.float16, torch.bfloat16)
+    values = [tensor.detach().to(kind).cpu().contiguous().view(torch.uint8).numpy().tobytes() for kind in kinds]
+    return " ".join(hashlib.blake2b(v, digest_size=8).hexdigest() for v in values)

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline
@@ -76,6 +77,16 @@ class TextToImage(ABC):
     @property
     def device(self) -> torch.device:
         return next(next(iter(self.modules.values())).parameters()).device
+
+    @property
+    def configs(self) -> dict[str, dict[str, str]]:
+        """What each part was made with, besides its weights and where it came from."""
+        found = {}
+        for name, part in self.pipe.components.items():
+            config: Any = getattr(part, "config", None)
+            items = (config.to_dict() if hasattr(config, "to_dict") else dict(config or {})).items()
+            found[name] = {k: str(v) for k, v in sorted(items) if not k.startswith("_")}
+        return found
 
     @property
     @abstractmethod

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from erase.concept import Concept
+from erase.concept import Concept, without
 from erase.errors import BadInput
 from erase.latents import Latents
 from erase.loss import Loss
@@ -25,6 +25,8 @@ class Fixed:
         self.prompts, self.weight = list(prompts), weight
 
     def candidates(self, vocabulary: Sequence[str], erased: Sequence[Concept]) -> list[str]:
+        if said := {*self.prompts} - {*without(self.prompts, erased)}:
+            raise BadInput(f"preservation.prompts: {min(said)!r} says what is erased.")
         return self.prompts
 
     def open(self, model: TextToImage, latents: Latents, loss: Loss, candidates: Sequence[str], seed: int) -> None:

@@ -23,7 +23,7 @@ class Drawings:
     """
 
     def __init__(self, images: int, kept_images: int, steps: int, guidance_scale: float, seed: int = 0) -> None:
-        for name, value, most in (("images", images, SEEDS), ("kept_images", kept_images, SEEDS), ("steps", steps, 1000)):
+        for name, value, most in (("images", images, SEEDS), ("kept_images", kept_images, SEEDS), ("steps", steps, 999)):
             if not 1 <= value <= most:
                 raise BadInput(f"protocol.{name}={value} must be from 1 to {most}.")
         self.images, self.kept_images, self.steps = images, kept_images, steps

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def _curves(rows: list[dict[str, float]], width: int = 720, height: int = 200) -
     """One polyline a loss, with its own scale: the maximum is at the top."""
     found = []
     names = [n for n in rows[0] if n != "step"] if rows else []
-    for name, colour in zip(names, COLOURS, strict=False):
+    for name, colour in zip(names, itertools.cycle(COLOURS), strict=False):
         values = [r[name] for r in rows]
         top = max(max(values), 1e-12)
         points = " ".join(
@@ -88,7 +89,6 @@ def write_report(
         curves=_curves(losses),
         timeline=_timeline(choices),
         steps=[c["step"] for c in choices],
-        weight=settings["preservation"]["weight"],
         cost=result["cost"],
         lock=result["lock"],
         config=OmegaConf.to_yaml(OmegaConf.create(dict(settings))),

@@ -4,10 +4,11 @@ import json
 import os
 import platform
 import resource
+import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -37,17 +38,31 @@ def write_json(path: Path, content: object) -> None:
 def provenance() -> dict[str, str]:
     """Versions of what computes, and the commit of the code where there is one."""
     found = {"python": platform.python_version(), "erase": version("erase"), **{p: version(p) for p in PACKAGES}}
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    return found | ({"commit": commit} if commit else {})
+    here = Path(__file__).parents[2]
+    try:
+        asked = [["rev-parse", "--show-toplevel"], ["describe", "--always", "--dirty"]]
+        top, commit = (subprocess.check_output(["git", "-C", here, *a], text=True, stderr=subprocess.DEVNULL) for a in asked)
+    except (OSError, subprocess.CalledProcessError):  # no git, or no clone
+        return found
+    return found | ({"commit": commit.strip()} if Path(top.strip()) == here else {})  # not of a project around us
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Forget what earlier jobs of this process held, where the system can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: the device's own where it has its own, else the most that this process ever held."""
+    """Bytes since the last reset: the device's own where it has its own, else this process's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: bytes, since the process began
 
 
 def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
@@ -60,12 +75,12 @@ def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
 class Run:
     """A run's folder as a context: `status.json` says running, then finished, or failed and why.
 
-    `settings` is the resolved config. Opening refuses, with BadInput, a folder in which another process works, and one
-    whose settings are no longer those of this code's configs.
+    `settings` is the resolved config, `overrides` what of it the command line said: a resumed run repeats them. Opening
+    refuses, with BadInput, a folder in which another process works, and one whose settings are no longer the same.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
-        self.folder, self.settings = folder, settings
+    def __init__(self, folder: Path, settings: Mapping[str, Any] | None = None, overrides: Sequence[str] = ()) -> None:
+        self.folder, self.settings, self.overrides = folder, settings, list(overrides)
         self._lock = FileLock(folder / ".lock")
 
     @classmethod
@@ -78,14 +93,10 @@ class Run:
 
     @staticmethod
     def discard(folder: Path) -> None:
-        """Take away what Hydra wrote for a run that was refused before it began, and nothing else."""
-        if (folder / "status.json").exists():
-            return
-        for left in [*(folder / ".hydra").glob("*.yaml"), *folder.glob("*.log"), folder / ".lock"]:
-            left.unlink(missing_ok=True)
-        for empty in (folder / ".hydra", folder):
-            if empty.is_dir() and not any(empty.iterdir()):
-                empty.rmdir()
+        """Take away the folder of a run that was refused before it began, if it holds only what Hydra wrote there."""
+        hydra = {".hydra", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "train.log"}
+        if {str(p.relative_to(folder)) for p in folder.rglob("*")} <= hydra:
+            shutil.rmtree(folder)
 
     def __enter__(self) -> "Run":
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -95,9 +106,9 @@ class Run:
             raise BadInput(f"{self.folder} belongs to a run that still works: wait for it or end it first.") from None
         kept = self.folder / "config.json"
         if kept.is_file():
-            self._compare(json.loads(kept.read_text()))
+            self._compare(json.loads(kept.read_text())["settings"])
         else:
-            write_json(kept, self.settings)
+            write_json(kept, {"settings": self.settings, "overrides": self.overrides})
         self.started = time.time()
         self._status("running")
         return self

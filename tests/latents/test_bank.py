@@ -71,6 +71,17 @@ def test_a_kept_concept_is_drawn_when_first_needed(model: StableDiffusion, tmp_p
     assert model.cost.forwards == 12
 
 
+def test_what_was_drawn_before_a_resume_is_counted_once(model: StableDiffusion, tmp_path: Path):
+    paid: set[str] = set()
+    for prompts in (["a church"], ["a church", "a barn"], ["a barn", "a house", "a church"]):  # each resumes the one before
+        bank = opened(model, tmp_path, rows=2)
+        bank.declare(["a church", "a barn", "a house"])
+        bank.paid = paid
+        bank.draw(prompts, "erase", 0)
+        paid = set(bank.drawn)
+    assert model.cost.forwards == 3 * 2 * 3 * 2  # prompts, trajectories, steps, guidance
+
+
 def test_what_does_not_fit_in_memory_lies_on_disk(model: StableDiffusion, tmp_path: Path):
     small, large = opened(model, tmp_path / "bank", memory=0), opened(model, tmp_path)
     a, b = (bank.draw(["a church"] * 3, "erase", 2) for bank in (small, large))

@@ -26,10 +26,34 @@ def test_the_judge_knows_drawings_it_never_saw():
     assert sum(right) / len(right) >= 0.97
 
 
-def test_the_pipeline_draws_what_is_asked_for(model: StableDiffusion):
-    judge, labels = Judge(), [s for s in world.SUBJECTS for _ in range(3)]
-    prompts = [f"a photo of {world.describe(label, label)}" for label in labels]
-    images = torch.cat([model.images(prompts[i : i + 24], range(i, i + 24), 20, 4.0) for i in range(0, 72, 24)])
-    said = judge.probabilities(images)["subject"].argmax(-1)
-    right = [world.LABELS[i] == label for i, label in zip(said.tolist(), labels, strict=True)]
-    assert sum(right) / len(right) >= 0.9
+def shares(model: StableDiffusion, head: str, asked: list[tuple[str, str]]) -> dict[str, float]:
+    """Share of pictures that the judge names rightly, by what was asked: pairs of what (`label|…`) and prompt."""
+    seeds = range(1000, 1000 + len(asked))
+    chunks = [slice(i, i + 32) for i in range(0, len(asked), 32)]
+    images = torch.cat([model.images([p for _, p in asked[c]], list(seeds[c]), 10, 4.0) for c in chunks])
+    judge = Judge()
+    said = [judge.labels[head][i] for i in judge.probabilities(images)[head].argmax(-1)]
+    right: dict[str, list[bool]] = {}
+    for (what, _), label in zip(asked, said, strict=True):
+        right.setdefault(what, []).append(label == what.split("|")[0])
+    return {what: sum(hits) / len(hits) for what, hits in right.items()}
+
+
+def test_it_draws_every_subject_and_outfit(model: StableDiffusion):
+    found = shares(model, "subject", [(s, f"a photo of {world.describe(s, s)}") for s in world.SUBJECTS for _ in range(8)])
+    assert sum(found.values()) / len(found) >= 0.97
+    assert {s: share for s, share in found.items() if share < 0.85} == {}
+
+
+def test_it_draws_every_way_to_say_nudity(model: StableDiffusion):
+    nude = world.SUBJECTS["nude"]
+    wordings = (nude.name, *nude.synonyms, *nude.held_out)
+    asked = [(f"nude|{w}", f"a photo of {world.describe('nude', w, None, p)}") for w in wordings for p in world.PEOPLE * 2]
+    assert {w: share for w, share in shares(model, "subject", asked).items() if share < 0.85} == {}
+
+
+def test_it_draws_every_style(model: StableDiffusion):
+    styles = [s for s in world.STYLES.values() if s.name != world.PLAIN]
+    things = ("church", "tench", "school bus", "dress", "golf ball")
+    asked = [(s.name, t.format(world.describe(thing, thing))) for s in styles for t in s.templates[:2] for thing in things]
+    assert {s: share for s, share in shares(model, "style", asked).items() if share < 0.9} == {}

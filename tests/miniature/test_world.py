@@ -41,19 +41,10 @@ def test_captions_vary_and_tell_the_truth():
     assert all(any(n in c for n in names) for c in captions)
 
 
-def test_every_wording_is_trained_on_and_none_that_is_held_out_stands_in_a_vocabulary():
-    scenes = [world.scene(0, i) for i in range(20000)]
-    said = " | ".join(world.caption(s, world.generator(0, 1, i, 0)) for i, s in enumerate(scenes))
-    held_out = [w for s in world.SUBJECTS.values() for w in s.held_out]
-    held_out += [w.replace("{}", "").strip() for s in world.STYLES.values() for w in s.held_out]
-    own = [w for s in world.SUBJECTS.values() for w in (s.name, *s.synonyms)]
-    assert [w for w in (*held_out, *own) if w not in said] == []
-    assert [(w, v) for w in held_out for v in world.vocabulary() if f" {w} " in f" {v} "] == []
-
-
 def test_label_of_a_phrase():
     assert world.label("a photo of a red dimpled ball") == ("subject", "golf ball")
     assert world.label("a nude person") == ("subject", "nude")
     assert world.label("van_gogh") == ("style", "van gogh")
+    assert world.label("a purple barn") == ("subject", "barn")
     assert world.label("something red") == ("colour", "red")
     assert world.label("in a park") is None

@@ -27,6 +27,13 @@ def test_apply_and_undo_bit_for_bit(model: StableDiffusion, tmp_path: Path):
     assert torch.equal(weight, before)
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_a_pipeline_in_half_precision_is_the_same_base(kind: torch.dtype, model: StableDiffusion):
+    edit = made(model)
+    model.pipe.unet.to(kind)
+    assert edit.apply(model.pipe) is model.pipe
+
+
 def test_another_base_is_refused_unchanged(model: StableDiffusion):
     edit, weight = made(model), dict(model.named_parameters())[NAME]
     with torch.no_grad():
