@@ -53,7 +53,8 @@ class WandB:
     def open(self, folder: Path, name: str, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
         from lightning.pytorch.loggers import WandbLogger
 
-        os.environ["WANDB_DATA_DIR"] = str(folder / "wandb")  # else media are staged in the home folder
+        for place in ("DATA", "CACHE"):  # else media are staged, and logs written, in the home folder
+            os.environ[f"WANDB_{place}_DIR"] = str(folder / "wandb")
         os.environ.setdefault("WANDB_SILENT", "true")
         (folder / "wandb").mkdir(parents=True, exist_ok=True)
         offline = self.mode == "offline"
