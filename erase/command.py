@@ -38,7 +38,7 @@ def groups() -> list[str]:
 
 
 def arguments(argv: Sequence[str]) -> list[str]:
-    """What Hydra is given: `+method=x` as `method=x`, flags before overrides, `--help` with a method, a resumed run's own.
+    """What Hydra is given: `+method=x` as `method=x`, flags before overrides, a resumed run's own.
 
     Every group stands in the defaults list, where Hydra takes one of the two spellings and never both.
     """
