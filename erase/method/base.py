@@ -56,14 +56,8 @@ class Method(L.LightningModule):
             raise BadInput(f"lr_schedule={lr_schedule} is not one of: {', '.join(SCHEDULES)}.")
         self.model, self.concepts, self.latents, self.target = model, list(concepts), latents, target
         self.preservation, self.criterion = preservation, loss
-        self.steps, self.lr, self.lr_schedule, self.batch_size, self.seed, self.work = (
-            steps,
-            lr,
-            lr_schedule,
-            batch_size,
-            seed,
-            work,
-        )
+        self.steps, self.lr, self.lr_schedule, self.batch_size = steps, lr, lr_schedule, batch_size
+        self.seed, self.work = seed, work
         self.title = name or type(self).__name__
         self.candidates = preservation.candidates(model.vocabulary, self.concepts)
         model.move(parameters.names(name for name, _ in model.named_parameters()))

@@ -70,16 +70,17 @@ class Adversarial:
         self.scores = errors if not self.scores.any() else self.memory * self.scores + (1 - self.memory) * errors
 
     def choose(self, step: int, count: int) -> list[str]:
-        if step and step % self.every == 0:
+        due = step > 0 and step % self.every == 0
+        if due:
             self._score(step)
-            worst = self.scores.topk(min(self.keep, len(self.pool)))
+        worst = self.scores.topk(min(self.keep, len(self.pool)))
+        if due:
             self.news = {
                 "step": step,
                 "chosen": [self.pool[i] for i in worst.indices],
                 "scores": {c: round(float(s), 7) for c, s in zip(self.pool, self.scores, strict=True)},
             }
         share = torch.zeros(len(self.pool))
-        worst = self.scores.topk(min(self.keep, len(self.pool)))
         share[worst.indices] = worst.values
         if not share.any():
             share = torch.ones(len(self.pool))
