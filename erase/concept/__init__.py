@@ -51,6 +51,7 @@ def check_known(concepts: Iterable[Concept], words: Collection[str] | None, name
     for concept in concepts:
         for prompt in concept.prompts:
             if words is not None and not set(_words(prompt)) & set(words):
+                names = [name.removeprefix("a photo of ") for name in names]
                 raise BadInput(f"concept.prompts: the model knows no word of {prompt!r}; it knows {', '.join(names)}.")
 
 
@@ -65,7 +66,7 @@ def without(vocabulary: Iterable[str], concepts: Sequence[Concept]) -> list[str]
     """
 
     def flat(text: str) -> str:
-        return f" {' '.join(w for w in _words(text) if w not in ('a', 'an', 'the'))} "
+        return f" {' '.join(w for w in _words(text) if w not in ('a', 'an', 'the', 'photo', 'of'))} "
 
     said = [flat(phrase) for concept in concepts for phrase in (concept.name.replace("_", " "), *concept.phrases)]
     return [entry for entry in vocabulary if not any(p in flat(entry) or flat(entry) in p for p in said)]

@@ -224,8 +224,9 @@ def vocabulary() -> list[str]:
     """Prompts for all that the world holds, one a concept: subjects and outfits, styles, places.
 
     None contains a held-out wording: an eraser that preserved one would be told the examination's questions.
+    A photo of it rather than the bare name, as people ask for it: held so, a concept is better kept (measured).
     """
-    subjects = [describe(s, s) for s in SUBJECTS]
+    subjects = [f"a photo of {describe(s, s)}" for s in SUBJECTS]
     styles = [style.alone[-1] for style in STYLES.values() if style.alone]
     return [*subjects, *styles, *(f"a view {p[0]}" for p in PLACES.values())]
 
