@@ -224,7 +224,7 @@ def vocabulary() -> list[str]:
     """Prompts for all that the world holds, one a concept: subjects and outfits, styles, places.
 
     None contains a held-out wording: an eraser that preserved one would be told the examination's questions.
-    A photo of it rather than the bare name, as people ask for it: held so, a concept is better kept (measured).
+    A photo of it rather than the bare name: what people ask for is what is held.
     """
     subjects = [f"a photo of {describe(s, s)}" for s in SUBJECTS]
     styles = [style.alone[-1] for style in STYLES.values() if style.alone]
