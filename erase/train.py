@@ -30,7 +30,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     objects = {name: build(config[name], name) for name in parts}
     trainer, protocol, tracker = (objects.pop(name) for name in ("trainer", "protocol", "logger"))
     model = build(config.model, "model", precision=trainer.precision)
-    check_known(concepts, model.words, model.vocabulary)
+    check_known(concepts, model.words, model.things)
     given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
     method = build(config.method, "method", model=model, concepts=concepts, work=folder, **objects, **given)
     settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))

@@ -51,7 +51,6 @@ def check_known(concepts: Iterable[Concept], words: Collection[str] | None, name
     for concept in concepts:
         for prompt in concept.prompts:
             if words is not None and not set(_words(prompt)) & set(words):
-                names = [name.removeprefix("a photo of ") for name in names]
                 raise BadInput(f"concept.prompts: the model knows no word of {prompt!r}; it knows {', '.join(names)}.")
 
 

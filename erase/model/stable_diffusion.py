@@ -36,6 +36,7 @@ class StableDiffusion(TextToImage):
         miniature = vocabulary == "miniature"
         self.words = world.names() if miniature else None
         self.vocabulary = world.vocabulary() if miniature else []
+        self.things = [prompt.removeprefix("a photo of ") for prompt in self.vocabulary]
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:

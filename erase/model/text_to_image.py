@@ -67,6 +67,7 @@ class TextToImage(ABC):
         self.cost = Cost()
         self.hash = ""  # sha256 of its weights: what an edit fits
         self.words: frozenset[str] | None = None  # the only words it knows; None: any
+        self.things: list[str] = []  # names of what it can draw, for people
         self.vocabulary: list[str] = []  # prompts that name what it can draw: candidates for preservation
         self.moving: dict[str, nn.Parameter] = {}
         self.originals: dict[str, Tensor] = {}

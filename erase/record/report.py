@@ -82,8 +82,8 @@ def write_report(
     figures = result["figures"]
     page = templates.get_template("report.html").render(
         name=settings["name"],
-        plain=lambda value: f"{value:.3f}".replace("-0.000", "0.000"),
-        change=lambda value: f"{value:+.3f}".replace("-0.000", "0.000").replace("+0.000", "0.000"),
+        plain=lambda value: f"{value:z.3f}",  # z: no negative nought
+        change=lambda value: f"{value:+z.3f}".replace("+0.000", "0.000"),
         rows=[(words, key, figures[key]) for key, words in ROWS.items() if key in figures],
         other=[(key, figures[key]) for key in ("esr_5", "psr_5", "clip_score", "kid") if key in figures],
         grids=grids,
