@@ -67,6 +67,19 @@ def retrain(folder: Path, model: StableDiffusion, label: str, scale: float = 1.0
 
 
 @pytest.fixture(scope="session")
+def held(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small finished run that is held against a network retrained without its concept, for tests that only look."""
+    at = tmp_path_factory.mktemp("held")
+    retrain(at / "truths", StableDiffusion("miniature"), "church")
+    arguments = ["+method=esd", "concept=church", f"model.retrained={at / 'truths'}", *QUICK]
+    env = {**os.environ, "ERASE_CACHE": str(cache)}
+    done = subprocess.run([sys.executable, "-m", "erase.train", *arguments], cwd=at, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (at / "printed.txt").write_text(done.stdout)
+    return at / "outputs" / "esd-church-0"
+
+
+@pytest.fixture(scope="session")
 def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small finished run of the main command, exactly as README writes it, for all tests that only look."""
     at = tmp_path_factory.mktemp("finished")
