@@ -86,6 +86,7 @@ def write_report(
         change=lambda value: f"{value:+z.3f}".replace("+0.000", "0.000"),
         rows=[(words, key, figures[key]) for key, words in ROWS.items() if key in figures],
         other=[(key, figures[key]) for key in ("esr_5", "psr_5", "clip_score", "kid") if key in figures],
+        passed={**result.get("checkpoints", {}), settings["steps"]: figures},
         grids=grids,
         curves=_curves(losses),
         timeline=_timeline(choices),
