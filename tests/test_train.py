@@ -261,3 +261,13 @@ def test_help_names_every_group(command: Command):
     assert done.returncode == 0
     for words in ("method", "adv_preserve, esd", "nudity", "xattn", "steps"):
         assert words in done.stdout
+
+
+def test_what_is_chosen_once_is_told(command: Command, tmp_path: Path):
+    done = command("train", "method=esd", "concept=church", "preservation=similar", "logger=none", *QUICK)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "outputs" / "esd-church-0"
+    (told,) = map(json.loads, (run / "adversary.jsonl").read_text().splitlines())
+    assert told["step"] == 0
+    assert len(told["chosen"]) == 4
+    assert all(name in (run / "report.html").read_text() for name in told["chosen"])

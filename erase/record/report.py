@@ -62,7 +62,7 @@ def write_report(
     before: Sequence[Judged],
     after: Sequence[Judged],
 ) -> None:
-    """Write `report.html`: table, grids with the same seeds, losses, the adversary's choices, cost and configuration."""
+    """Write `report.html`: table, grids with the same seeds, losses, what was held, cost and configuration."""
     pairs = sorted(
         zip(before, after, strict=True), key=lambda p: ("concept", "synonyms", "sibling", "kept").index(p[0].cell.role)
     )

@@ -185,6 +185,6 @@ class Run:
         return [dict(zip(names, map(float, line.split(",")), strict=True)) for line in lines[1:]]
 
     def choices(self) -> list[dict[str, Any]]:
-        """What the adversary chose when; empty where there was none."""
+        """What the preservation chose when; empty where it does not choose."""
         path = self.folder / "adversary.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
