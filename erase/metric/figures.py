@@ -48,9 +48,11 @@ def figures(before: Sequence[Judged], after: Sequence[Judged], judge: Judge) -> 
     """Erasing success rates (label not top-1) and preservation success rates (label top-1), shares between 0 and 1.
 
     esr_1, esr_1_synonyms, psr_1 (all kept), psr_1_siblings, psr_1_worst, psr_1/<label>, top-5 where the head has 15
-    labels or more; clip_score of kept pictures; kid between edited and unedited kept pictures.
+    labels or more; clip_score of kept pictures; kid between edited and unedited kept pictures. What is said of all that
+    was kept counts every label alike: its first pictures, as many as the label with the fewest has.
     """
     pairs = list(zip(before, after, strict=True))
+    fewest = min((len(b.images) for b in before if b.cell.role in ("sibling", "kept")), default=0)
 
     def over(roles: tuple[str, ...], measure: Callable[[Judged], Tensor], labels: int = 0) -> Figure | None:
         chosen = [(b, a) for b, a in pairs if b.cell.role in roles and len(b.labels) >= labels]
@@ -60,19 +62,20 @@ def figures(before: Sequence[Judged], after: Sequence[Judged], judge: Judge) -> 
     found: dict[str, Figure | None] = {
         "esr_1": over(("concept",), lambda j: ~j.hits),
         "esr_1_synonyms": over(("synonyms",), lambda j: ~j.hits),
-        "psr_1": over(kept, lambda j: j.hits),
+        "psr_1": over(kept, lambda j: j.hits[:fewest]),
         "psr_1_siblings": over(("sibling",), lambda j: j.hits),
     }
     each = {b.cell.label: _share([b.hits], [a.hits]) for b, a in pairs if b.cell.role in kept}
     if each:
         found["psr_1_worst"] = max(each.values(), key=lambda f: f["drop"])
     found["esr_5"] = over(("concept",), lambda j: ~j.rank(5), labels=15)
-    found["psr_5"] = over(kept, lambda j: j.rank(5), labels=15)
+    found["psr_5"] = over(kept, lambda j: j.rank(5)[:fewest], labels=15)
     pictures = [(b, a) for b, a in pairs if b.cell.role in kept]
     if pictures:
-        old, new = torch.cat([b.clip_scores for b, _ in pictures]), torch.cat([a.clip_scores for _, a in pictures])
+        old, new = (torch.cat([j.clip_scores[:fewest] for j in side]) for side in zip(*pictures, strict=True))
         found["clip_score"] = _mean(old, new)
-        found["kid"] = _kid(torch.cat([b.images for b, _ in pictures]), torch.cat([a.images for _, a in pictures]), judge)
+        old, new = (torch.cat([j.images[:fewest] for j in side]) for side in zip(*pictures, strict=True))
+        found["kid"] = _kid(old, new, judge)
     found |= {f"psr_1/{label}": figure for label, figure in sorted(each.items(), key=lambda kv: -kv[1]["drop"])}
     return {name: figure for name, figure in found.items() if figure is not None}
 
