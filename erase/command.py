@@ -7,7 +7,6 @@ import inspect
 import json
 import os
 import sys
-import warnings
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -185,7 +184,6 @@ def _quiet() -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     diffusers_logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", ".*will save all extracted features.*")  # KID over a few hundred pictures
 
 
 def _complete(composed: DictConfig, config: str, fields: type) -> None:

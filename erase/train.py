@@ -33,6 +33,11 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     check_known(concepts, model.words, model.things)
     given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
     method = build(config.method, "method", model=model, concepts=concepts, work=folder, **objects, **given)
+    judge = Judge()
+    cells = protocol.cells(concepts, judge.label)
+    erased = {c.label for c in cells if c.role == "concept"}
+    unnamed = {None for c in concepts for p in c.prompts if judge.label(p) is None}
+    truth = model.retrained(erased | unnamed)  # before anything is trained: what does not fit is refused here
     settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
     made_with = provenance()
@@ -58,12 +63,14 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
             model.put(edit.tensors)
 
             started = time.time()
-            judge = Judge()
-            cells = protocol.cells(concepts, judge.label)
             engine = Engine(model, judge, protocol, Path(config.cache).expanduser())
             before = engine.judge_cells(cells, "", None)
             after = engine.judge_cells(cells, edit.digest(), folder)
-            found = figures(before, after, judge)
+            retrained = []
+            if truth:
+                with model.as_if(truth):
+                    retrained = engine.judge_cells(cells, "", None, "retrained")
+            found = figures(before, after, judge, retrained)
             cost = {**edit.about["cost"], "judge_seconds": time.time() - started}
             cost["peak_memory_bytes"] = peak_memory(trainer.device)
             cost["artefact_bytes"] = (run.edit / "edit.safetensors").stat().st_size
@@ -71,8 +78,10 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
             cost["forward_equivalents_per_pair"] = (cost["forwards"] + 2 * cost["backwards"]) / pairs
             lock = {**protocol.lock, "model": model.hash, "judge": judge.hash, "versions": made_with}
             lock["precision"] = str(model.precision)
+            if truth:
+                lock["retrained"] = truth.digest
             result = {"lock": lock, "figures": found, "cost": cost}
-            grids = run.write(result, before, after)
+            grids = run.write(result, before, after, retrained)
             tracker.finish(found, run.choices(), grids)
         finally:
             tracker.close()

@@ -10,6 +10,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "WANDB_SILENT": "t
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from erase.model.stable_diffusion import StableDiffusion
 
@@ -54,6 +55,28 @@ def command(cache: Path, tmp_path: Path) -> Command:
         )
 
     return run
+
+
+def retrain(folder: Path, model: StableDiffusion, label: str, scale: float = 1.02, **about: str) -> Path:
+    """A stand-in for a network retrained without `label`: the model's own, a little changed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{label.replace(' ', '_')}.safetensors"
+    state = {name: (weight * scale).half() for name, weight in model.pipe.unet.state_dict().items()}
+    save_file(state, path, {"left_out": label, "base": model.hash, **about})
+    return path
+
+
+@pytest.fixture(scope="session")
+def held(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small finished run that is held against a network retrained without its concept, for tests that only look."""
+    at = tmp_path_factory.mktemp("held")
+    retrain(at / "truths", StableDiffusion("miniature"), "church")
+    arguments = ["+method=esd", "concept=church", f"model.retrained={at / 'truths'}", *QUICK]
+    env = {**os.environ, "ERASE_CACHE": str(cache)}
+    done = subprocess.run([sys.executable, "-m", "erase.train", *arguments], cwd=at, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (at / "printed.txt").write_text(done.stdout)
+    return at / "outputs" / "esd-church-0"
 
 
 @pytest.fixture(scope="session")

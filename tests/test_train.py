@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,8 @@ import torch
 from conftest import QUICK, Command
 from filelock import FileLock
 from safetensors.torch import load_file
+
+from erase.model.edit import Edit
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -38,13 +41,41 @@ def test_run_folder_is_complete(finished: Path):
 def test_figures_have_intervals_and_raw_scores(finished: Path):
     metrics = json.loads((finished / "metrics.json").read_text())
     for name in ("esr_1", "esr_1_synonyms", "psr_1", "psr_1_siblings", "psr_1_worst", "clip_score", "kid", "psr_1/barn"):
-        assert set(metrics["figures"][name]) == {
+        assert set(metrics["figures"][name]) - {"retrained", "retrained_low", "retrained_high"} == {
             "before", "after", "after_low", "after_high", "drop", "drop_low", "drop_high", "n",
         }  # fmt: skip
     rows = pq.read_table(finished / "scores.parquet").to_pylist()
-    assert {r["model"] for r in rows} == {"before", "after"}
+    assert {r["model"] for r in rows} - {"retrained"} == {"before", "after"}
     kept = [r for r in rows if r["model"] == "after" and r["role"] in ("kept", "sibling")]
     assert sum(r["top"] == r["label"] for r in kept) / len(kept) == pytest.approx(metrics["figures"]["psr_1"]["after"])
+
+
+def test_a_run_is_held_against_the_retrained_network(held: Path):
+    metrics = json.loads((held / "metrics.json").read_text())
+    for name in ("esr_1", "esr_1_synonyms", "psr_1", "psr_1_siblings", "psr_1_worst", "psr_1/barn", "clip_score", "kid"):
+        figure = metrics["figures"][name]
+        assert figure["retrained_low"] <= figure["retrained"] <= figure["retrained_high"], name
+    rows = [r for r in pq.read_table(held / "scores.parquet").to_pylist() if r["model"] == "retrained"]
+    kept = [r["top"] == r["label"] for r in rows if r["role"] in ("kept", "sibling")]
+    assert sum(kept) / len(kept) == pytest.approx(metrics["figures"]["psr_1"]["retrained"])
+    assert {"distance_clip/erased", "distance_clip/siblings", "distance_clip/far", "distance_kid/far"} <= {*metrics["figures"]}
+    (truth,) = (held.parent.parent / "truths").iterdir()
+    assert metrics["lock"]["retrained"] == Edit(load_file(truth)).digest()
+    assert re.search(r"95 % +retrained +n", (held.parent.parent / "printed.txt").read_text())
+    (sent,) = held.glob("wandb/offline-run-*/run-*.wandb")
+    assert b"esr_1/retrained" in sent.read_bytes()
+
+
+def test_what_has_no_such_network_is_held_against_none(held: Path, command: Command, tmp_path: Path):
+    truths = held.parent.parent / "truths"
+    custom = ["concept=custom", "concept.prompts=[church,in a park]"]  # of the second no network was trained without
+    done = command("train", "method=esd", *custom, f"model.retrained={truths}", "logger=none", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"95 % +n", done.stdout)
+    (run,) = (tmp_path / "outputs").iterdir()
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert "retrained" not in metrics["lock"]
+    assert not [n for n, f in metrics["figures"].items() if n.startswith("distance") or "retrained" in f]
 
 
 def test_cost_is_counted(finished: Path):
@@ -151,6 +182,7 @@ BAD = {
     "no such run": (["resume=nowhere"], "nowhere"),
     "resume and more": (["resume=nowhere", "seed=1"], "nothing besides"),
     "no such model": (["method=esd", "concept=church", "model.source=nowhere/nothing"], "model.source"),
+    "no such folder of truths": (["method=esd", "concept=church", "model.retrained=nowhere"], "model.retrained=nowhere"),
     "checkpoints never": (["method=esd", "concept=church", "checkpoint_every=0"], "checkpoint_every=0"),
     "no such vocabulary": (["method=adv_preserve", "concept=church", "preservation.vocabulary=nowhere"], "nowhere"),
     "threads that are none": (["method=esd", "concept=church", "trainer.threads=many"], "trainer.threads"),

@@ -50,7 +50,8 @@ class Judged:
 class Engine:
     """Draws in fixed chunks, so that a picture does not depend on what else is asked for, and stores every chunk.
 
-    The unedited model's pictures go to `cache`, shared by all runs; an edited model's to its run folder.
+    The unedited model's pictures go to `cache`, shared by all runs; an edited model's to its run folder. A retrained
+    network's, within `model.as_if`, lie in `cache` too: `model.hash` is then its own.
     """
 
     CHUNK = 32
@@ -74,12 +75,15 @@ class Engine:
             _write(path, {"images": drawn})
         return load_file(path)["images"]
 
-    def judge_cells(self, cells: Sequence[Cell], edit: str, folder: Path | None) -> list[Judged]:
-        """Pictures and scores of every cell, by the edited model whose hash is `edit`, or the unedited one (empty)."""
+    def judge_cells(self, cells: Sequence[Cell], edit: str, folder: Path | None, who: str = "") -> list[Judged]:
+        """Pictures and scores of every cell, by the edited model whose hash is `edit`, or the unedited one (empty).
+
+        The bar says that it is `who`, where that is neither.
+        """
         where = (folder or self.cache) / "drawn"
         found: dict[Cell, Tensor] = {}
         with tqdm(
-            total=sum(len(c.seeds) for c in cells), desc=f"judging {'edited' if edit else 'unedited'}", unit="image"
+            total=sum(len(c.seeds) for c in cells), desc=f"judging {who or ('edited' if edit else 'unedited')}", unit="image"
         ) as bar:
             for batch in dict.fromkeys(c.batch for c in cells):
                 together = [c for c in cells if c.batch == batch]
@@ -113,7 +117,7 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def rows(judged: Sequence[Judged], which: str) -> list[dict[str, object]]:
-    """Raw scores, a row a picture; `which` is before or after."""
+    """Raw scores, a row a picture; `which` is before, after or retrained."""
     return [
         {
             "model": which,

@@ -1,7 +1,8 @@
 """This file is Stable Diffusion 1.x behind the door: a UNet that hears CLIP's token sequence. The miniature is one."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -10,22 +11,29 @@ from torch import Tensor, nn
 
 from erase.errors import BadInput
 from erase.miniature import WEIGHTS, world
+from erase.model.retrained import Retrained
 from erase.model.text_to_image import Conditioning, TextToImage, swapped
 
 
 class StableDiffusion(TextToImage):
-    """`StableDiffusionPipeline` from a local folder or a hub id; `miniature` is the one that this project ships."""
+    """`StableDiffusionPipeline` from a local folder or a hub id; `miniature` is the one that this project ships.
+
+    `retrained` is the folder of networks trained in the same way without a concept: beside the weights, in `retrained/`,
+    unless it is given.
+    """
 
     def __init__(
         self,
         source: str,
         revision: str | None = None,
         vocabulary: str | None = None,
+        retrained: str | None = None,
         name: str = "",
         precision: torch.dtype = torch.float32,
     ) -> None:
         self.name = name
         self.source_name, self.source = source, str(WEIGHTS) if source == "miniature" else source
+        self.truths = retrained
         try:
             pipe = StableDiffusionPipeline.from_pretrained(self.source, revision=revision, safety_checker=None)
         except (OSError, ValueError) as e:
@@ -42,6 +50,12 @@ class StableDiffusion(TextToImage):
     def latent_shape(self) -> tuple[int, int, int]:
         size = self.pipe.unet.config.sample_size
         return self.pipe.unet.config.in_channels, size, size
+
+    def retrained(self, labels: Collection[str | None]) -> Retrained | None:
+        folder = Path(self.truths or Path(self.source, "retrained"))
+        if self.truths and not folder.is_dir():
+            raise BadInput(f"model.retrained={self.truths} is not a folder.")
+        return Retrained.find(folder, labels, self.hash)
 
     def tokenize(self, prompts: Sequence[str]) -> Tensor:
         ids = self.pipe.tokenizer(list(prompts), padding="max_length", truncation=True, return_tensors="pt").input_ids

@@ -1,8 +1,8 @@
 """This file is the door to a diffusion model: what methods, banks and judges may ask of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,9 @@ from diffusers import DDIMScheduler, DiffusionPipeline
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from erase.errors import BadInput
 from erase.model.edit import tensor_hash
+from erase.model.retrained import Retrained
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,31 @@ class TextToImage(ABC):
                 parameter.requires_grad_(True)
             else:
                 parameter.data = parameter.data.to(self.precision)
+
+    def retrained(self, labels: Collection[str | None]) -> Retrained | None:
+        """The network trained in the same way without `labels`, the judge's; None where there is none.
+
+        None among `labels` stands for something erased that the judge has no label for.
+        """
+        return None
+
+    @contextmanager
+    def as_if(self, retrained: Retrained) -> Iterator[None]:
+        """Within this context `edited=False` is the retrained network, and `hash` says so; the edited one is not touched.
+
+        It stands where the teacher stands, in the run's precision, whatever moves: one more copy of the denoising network
+        while the context lasts. BadInput when names or shapes are not all those of the model's own.
+        """
+        tensors, own = retrained.load(), self.modules["unet"].state_dict()
+        if wrong := {(n, t.shape) for n, t in tensors.items()} ^ {(n, t.shape) for n, t in own.items()}:
+            raise BadInput(f"{retrained.path} does not fit the model: {min(wrong)[0]} is not the same in both.")
+        kept, hash_ = self.originals, self.hash
+        placed = {f"unet.{n}": t.to(self.device, self.precision) for n, t in tensors.items()}
+        self.originals, self.hash = {**kept, **placed}, f"{hash_} {retrained.digest}"
+        try:
+            yield
+        finally:
+            self.originals, self.hash = kept, hash_
 
     @torch.no_grad()
     def put(self, tensors: Mapping[str, Tensor]) -> None:

@@ -17,16 +17,18 @@ ROWS = {
 
 
 def table(name: str, result: dict[str, Any], folder: Path) -> None:
-    """Before, after, interval; then what it cost and where the report is."""
+    """Before, after, interval, and where there is one the retrained network; then the cost, and where the report is."""
     figures, cost, console = result["figures"], result["cost"], Console()
-    found = Table(title=name, box=box.SIMPLE_HEAD, title_justify="left")
-    for column in ("figure", "", "before", "after", "95 % interval", "images"):
+    found = Table(title=name, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)  # 80 columns
+    truth = any("retrained" in f for f in figures.values())
+    for column in ("figure", "", "before", "after", "95 %", *(["retrained"] if truth else []), "n"):
         found.add_column(column, justify="left" if column in ("figure", "") else "right")
     for key, words in ROWS.items():
         if key in figures:
             f = figures[key]
-            interval = f"{f['after_low']:.3f} – {f['after_high']:.3f}"
-            found.add_row(key, words, f"{f['before']:.3f}", f"{f['after']:.3f}", interval, str(f["n"]))
+            interval = f"{f['after_low']:.3f}–{f['after_high']:.3f}"
+            end = [f"{f['retrained']:.3f}"] if truth else []
+            found.add_row(key, words, f"{f['before']:.3f}", f"{f['after']:.3f}", interval, *end, str(f["n"]))
     console.print(found)
     if "esr_1" not in figures:
         console.print("The judge has no label for this concept: what was erased is not measured, only what was kept.")

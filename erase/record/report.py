@@ -15,6 +15,13 @@ from erase.judge.engine import Judged
 from erase.record.console import ROWS
 from erase.record.pictures import before_after
 
+DISTANCES = {
+    f"distance_{kind}/{where}": (f"{where}, {words}", digits)
+    for where in ("erased", "siblings", "far")
+    for kind, words, digits in (("clip", "pairs (1 − cosine)", 3), ("kid", "sets (KID)", 5))
+}
+"""The rows of the table of distances: what is said of each, and its digits."""
+
 COLOURS = ("var(--one)", "var(--two)", "var(--three)")
 
 
@@ -23,6 +30,12 @@ def _inline(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _change(value: float, digits: int = 3) -> str:
+    """With its sign, nought without one."""
+    said = f"{value:+z.{digits}f}"
+    return said if float(said) else said[1:]
 
 
 def _curves(rows: list[dict[str, float]], width: int = 720, height: int = 200) -> list[dict[str, Any]]:
@@ -61,30 +74,34 @@ def write_report(
     choices: list[dict[str, Any]],
     before: Sequence[Judged],
     after: Sequence[Judged],
+    retrained: Sequence[Judged] = (),
 ) -> None:
-    """Write `report.html`: table, grids with the same seeds, losses, the adversary's choices, cost and configuration."""
-    pairs = sorted(
-        zip(before, after, strict=True), key=lambda p: ("concept", "synonyms", "sibling", "kept").index(p[0].cell.role)
+    """Write `report.html`: tables, grids with the same seeds, losses, the adversary's choices, cost and configuration."""
+    together = sorted(
+        zip(*filter(None, (before, after, retrained)), strict=True),
+        key=lambda row: ("concept", "synonyms", "sibling", "kept").index(row[0].cell.role),
     )
     grids = [
         {
-            "label": b.cell.label,
-            "role": b.cell.role,
-            "head": b.cell.head,
-            "before": float(b.hits.float().mean()),
-            "after": float(a.hits.float().mean()),
-            "prompts": list(dict.fromkeys(b.cell.prompts[:8])),
-            "picture": _inline(before_after(b.images[:8], a.images[:8])),
+            "label": row[0].cell.label,
+            "role": row[0].cell.role,
+            "head": row[0].cell.head,
+            "count": len(row[0].images[:8]),
+            "shares": [float(j.hits.float().mean()) for j in row],
+            "prompts": list(dict.fromkeys(row[0].cell.prompts[:8])),
+            "picture": _inline(before_after(*(j.images[:8] for j in row))),
         }
-        for b, a in pairs
+        for row in together
     ]
     templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(default=True))
     figures = result["figures"]
     page = templates.get_template("report.html").render(
         name=settings["name"],
-        plain=lambda value: f"{value:z.3f}",  # z: no negative nought
-        change=lambda value: f"{value:+z.3f}".replace("+0.000", "0.000"),
+        plain=lambda value, digits=3: f"{value:z.{digits}f}",  # z: no negative nought
+        change=_change,
         rows=[(words, key, figures[key]) for key, words in ROWS.items() if key in figures],
+        left_out=next((j.cell.label for j in retrained if j.cell.role == "concept"), None),
+        distances=[(words, figures[key], digits) for key, (words, digits) in DISTANCES.items() if key in figures],
         other=[(key, figures[key]) for key in ("esr_5", "psr_5", "clip_score", "kid") if key in figures],
         grids=grids,
         curves=_curves(losses),

@@ -138,18 +138,21 @@ class Run:
     def checkpoint(self) -> Path:
         return self.folder / "checkpoints" / "last.ckpt"
 
-    def write(self, result: Mapping[str, Any], before: Sequence[Judged], after: Sequence[Judged]) -> dict[str, Image.Image]:
+    def write(
+        self, result: Mapping[str, Any], before: Sequence[Judged], after: Sequence[Judged], retrained: Sequence[Judged] = ()
+    ) -> dict[str, Image.Image]:
         """Write down what came out: metrics.json, scores.parquet, images/, report.html. Returns the grids by name."""
-        pq.write_table(pa.Table.from_pylist(rows(before, "before") + rows(after, "after")), self.folder / "scores.parquet")
+        scores = [*rows(before, "before"), *rows(after, "after"), *rows(retrained, "retrained")]
+        pq.write_table(pa.Table.from_pylist(scores), self.folder / "scores.parquet")
         grids = {
-            f"{b.cell.label} ({b.cell.role})": before_after(b.images[:8], a.images[:8])
-            for b, a in zip(before, after, strict=True)
+            f"{row[0].cell.label} ({row[0].cell.role})": before_after(*(j.images[:8] for j in row))
+            for row in zip(*filter(None, (before, after, retrained)), strict=True)
         }
         (self.folder / "images").mkdir(exist_ok=True)
         for name, grid in grids.items():
             grid.save(self.folder / "images" / f"{name.replace(' ', '_')}.png")
         write_json(self.folder / "metrics.json", result)
-        write_report(self.folder, self.settings or {}, result, self.losses(), self.choices(), before, after)
+        write_report(self.folder, self.settings or {}, result, self.losses(), self.choices(), before, after, retrained)
         return grids
 
     def losses(self) -> list[dict[str, float]]:

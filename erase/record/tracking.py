@@ -73,7 +73,7 @@ class WandB:
 
         run = self.logger.experiment
         for name, figure in figures.items():
-            for part in ("before", "after"):
+            for part in {"before", "after", "retrained"} & {*figure}:
                 run.summary[f"{name}/{part}" if "/" not in name else f"{name}_{part}"] = figure[part]
         if choices:
             table = wandb.Table(["step", "rank", "concept", "score"])

@@ -3,19 +3,38 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from erase.judge.drawings import Drawings as Judge
 from erase.miniature import WEIGHTS, painters, world
 from erase.model.stable_diffusion import StableDiffusion
 
+TRUTHS = sorted((WEIGHTS / "retrained").glob("*"))
+
 
 def test_it_is_small():
-    assert sum(f.stat().st_size for f in Path(WEIGHTS).rglob("*") if f.is_file()) < 30e6
+    files = [f for f in Path(WEIGHTS).rglob("*") if f.is_file() and f not in TRUTHS]
+    assert sum(f.stat().st_size for f in files) < 30e6
+    assert all(f.stat().st_size <= 10e6 for f in TRUTHS)
 
 
 def test_nothing_is_pickled():
     assert {f.suffix for f in Path(WEIGHTS).rglob("*") if f.is_file()} <= {".safetensors", ".json", ".txt"}
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_retrained_belongs_to_the_weights_beside_it(model: StableDiffusion):
+    """None is stale: whoever trains the miniature again trains these again."""
+    for path in TRUTHS:
+        label = path.stem.replace("_", " ")
+        assert label in world.LABELS
+        found = model.retrained([label])
+        assert found is not None, path
+        assert found.path == path
+        assert {w.dtype for w in found.load().values()} == {torch.float16}
+        with model.as_if(found):
+            assert torch.isfinite(model.predict(model.noise([3]), torch.tensor(9), model.prompt([label]), edited=False)).all()
 
 
 def test_the_judge_knows_drawings_it_never_saw():

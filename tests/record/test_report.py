@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
+from PIL import Image
 
 from erase import record
 
@@ -44,9 +45,25 @@ def test_page_shows_what_happened(finished: Path):
     assert sum(t == "polyline" for t, _ in page.tags) == 2
 
 
+def test_page_holds_the_edit_against_the_truth(held: Path):
+    page = Page()
+    page.feed((held / "report.html").read_text())
+    figures = json.loads((held / "metrics.json").read_text())["figures"]
+    for words in ("How far from the truth", "never\nsaw a picture of “church”", f"{figures['distance_clip/far']['after']:.3f}"):
+        assert words in page.text
+    marks = [a["style"] for t, a in page.tags if t == "s"][1:]  # after the legend's
+    assert marks[0] == f"left:{100 * figures['esr_1']['retrained']}%"
+    assert len(marks) == 5
+    grids = [a for t, a in page.tags if t == "img"]
+    assert all(a["alt"].endswith("retrained last") for a in grids)
+    assert {Image.open(p).height for p in (held / "images").iterdir()} == {3 * 64 + 2 * 2}
+
+
 def test_names_are_data():
     loaded = Environment(loader=FileSystemLoader(Path(record.__file__).parent), autoescape=True)
     names = ("forwards", "backwards", "forward_equivalents_per_pair", "train_seconds", "judge_seconds")
     cost = dict.fromkeys((*names, "peak_memory_bytes", "artefact_bytes"), 1.0)
-    page = loaded.get_template("report.html").render(name="<script>alert(1)</script>", cost=cost, lock={"versions": {}})
+    page = loaded.get_template("report.html").render(
+        name="<script>alert(1)</script>", left_out="<script>alert(2)</script>", cost=cost, lock={"versions": {}}
+    )
     assert "<script>" not in page
