@@ -359,7 +359,10 @@ def pretrain(
 
 
 def calibrate(judge: networks.Classifier, drawings: Drawings) -> None:
-    """Set each head's temperature (Guo et al. 2017, eq. 9): the one of least cross-entropy on spoilt unseen drawings."""
+    """Set each head's temperature (Guo et al. 2017, eq. 9): the one of least cross-entropy on spoilt unseen drawings.
+
+    Of n answers one more is taken to be wrong (Platt 1999): a head that makes no mistake would else be infinitely sure.
+    """
     rng, targets = torch.Generator().manual_seed(0), drawings.labels()
     with torch.no_grad():
         chunks = torch.arange(len(drawings.images)).split(128)
@@ -367,7 +370,10 @@ def calibrate(judge: networks.Classifier, drawings: Drawings) -> None:
     for name, labels in targets.items():
         logits = torch.cat([part[name] for part in parts])
         grid = torch.logspace(-1, 1, 201)  # convex in 1/T: a fine grid is as good as a search
-        losses = torch.stack([F.cross_entropy(logits / t, labels, ignore_index=IGNORED) for t in grid])
+        wrong = 1 / (int((labels != IGNORED).sum()) + 2)
+        losses = torch.stack(
+            [F.cross_entropy(logits / t, labels, None, ignore_index=IGNORED, label_smoothing=wrong) for t in grid]
+        )
         judge.temperatures[name] = float(grid[losses.argmin()])
 
 
