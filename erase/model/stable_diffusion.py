@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
+from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 
 from erase.errors import BadInput
@@ -50,6 +51,12 @@ class StableDiffusion(TextToImage):
     def latent_shape(self) -> tuple[int, int, int]:
         size = self.pipe.unet.config.sample_size
         return self.pipe.unet.config.in_channels, size, size
+
+    def to(self, device: torch.device) -> None:
+        super().to(device)
+        if device.type == "cpu" and self.precision == torch.bfloat16:
+            # PyTorch's fused attention goes backwards slowly there: a step of the miniature takes 0.52 s with, 0.33 without
+            self.pipe.unet.set_attn_processor(AttnProcessor())
 
     def retrained(self, labels: Collection[str | None]) -> Retrained | None:
         folder = Path(self.truths or Path(self.source, "retrained"))
