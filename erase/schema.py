@@ -38,6 +38,7 @@ class Train:
     lr_schedule: str = MISSING
     batch_size: int = MISSING
     checkpoint_every: int = 25
+    judge_at: list[int] = field(default_factory=list)
     runs: str = "outputs"
     cache: str = MISSING
     resume: str | None = None

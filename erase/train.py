@@ -14,6 +14,8 @@ from erase.command import build, command
 
 def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Run one job of the main command in `folder`; returns what metrics.json holds. BadInput for what cannot be done."""
+    from safetensors.torch import load_file
+
     from erase.concept import check_known, resolve
     from erase.errors import BadInput
     from erase.judge.drawings import Drawings as Judge
@@ -25,6 +27,10 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
 
     if config.checkpoint_every < 1:
         raise BadInput(f"checkpoint_every={config.checkpoint_every} must be at least 1.")
+    passing = sorted({*config.judge_at})
+    if len(passing) < len(config.judge_at) or not all(0 < step < config.steps for step in passing):
+        choices = f"different updates from 1 to {config.steps - 1}, before the last" if config.steps > 1 else "empty"
+        raise BadInput(f"judge_at={list(config.judge_at)} must be {choices}.")
     concepts = resolve(config.concept.members, config.concept.prompts, config.concept.synonyms)
     parts = ("trainer", "target", "preservation", "parameters", "latents", "loss", "protocol", "logger")
     objects = {name: build(config[name], name) for name in parts}
@@ -46,7 +52,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
         try:
             logger = tracker.open(folder, config.name, settings, [method.title, *(c.name for c in concepts)])
             if not (run.edit / "edit.json").exists():
-                fit(method, run, trainer, logger, config.checkpoint_every)
+                fit(method, run, trainer, logger, config.checkpoint_every, passing)
                 about = {
                     "base": model.source_name,
                     "base_hash": model.hash,
@@ -60,11 +66,17 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
                 shutil.rmtree(folder / "bank", ignore_errors=True)  # what of the bank did not fit into memory
             edit = Edit.load(run.edit)
             model.to(trainer.device)  # Lightning leaves it on the CPU
-            model.put(edit.tensors)
 
             started = time.time()
             engine = Engine(model, judge, protocol, Path(config.cache).expanduser())
             before = engine.judge_cells(cells, "", None)
+            passed = {}
+            for step in passing:
+                if run.waypoint(step).exists():  # else judged already, by the run that is resumed
+                    then = Edit(load_file(run.waypoint(step)))
+                    model.put(then.tensors)
+                    passed[step] = engine.judge_cells(cells, then.digest(), folder)
+            model.put(edit.tensors)
             after = engine.judge_cells(cells, edit.digest(), folder)
             retrained = []
             if truth:
@@ -81,7 +93,11 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
             if truth:
                 lock["retrained"] = truth.digest
             result = {"lock": lock, "figures": found, "cost": cost}
-            grids = run.write(result, before, after, retrained)
+            if passing:
+                result["checkpoints"] = run.checkpoints() | {
+                    str(step): figures(before, judged, judge, retrained) for step, judged in passed.items()
+                }
+            grids = run.write(result, before, after, passed, retrained)
             tracker.finish(found, run.choices(), grids)
         finally:
             tracker.close()
@@ -89,12 +105,12 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     return result
 
 
-def fit(method: Any, run: Any, hardware: Any, logger: Any, every: int) -> None:
-    """Let Lightning run the loop, from the last checkpoint if there is one."""
+def fit(method: Any, run: Any, hardware: Any, logger: Any, every: int, passing: Sequence[int]) -> None:
+    """Let Lightning run the loop, from the last checkpoint if there is one; keep the weights of updates it is `passing`."""
     from lightning.pytorch.callbacks import ModelCheckpoint
     from torch.utils.data import DataLoader
 
-    from erase.record.checkpoint import AtomicCheckpoints
+    from erase.record.checkpoint import AtomicCheckpoints, Waypoints
     from erase.record.progress import Progress
     from erase.record.training import TrainingLog
 
@@ -106,7 +122,7 @@ def fit(method: Any, run: Any, hardware: Any, logger: Any, every: int) -> None:
         logger=logger or False,
         log_every_n_steps=1,
         plugins=[AtomicCheckpoints()],
-        callbacks=[TrainingLog(run.folder), last, Progress()],
+        callbacks=[TrainingLog(run.folder), Waypoints({s: run.waypoint(s) for s in passing}), last, Progress()],
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )

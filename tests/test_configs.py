@@ -28,7 +28,7 @@ def chosen(group: str, option: str) -> list[str]:
 
 
 def test_no_option_is_missed():
-    assert len(OPTIONS) == 32
+    assert len(OPTIONS) == 34
     assert {g for g, _ in OPTIONS} == {*AXES, "concept", "method", "trainer"}
     files = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parent.parent.name != "preset"]
     assert len(files) == len(OPTIONS)

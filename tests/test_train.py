@@ -115,7 +115,7 @@ def test_both_spellings_and_seeds(command: Command, tmp_path: Path):
 
 def test_killed_and_resumed_is_bit_for_bit(command: Command, tmp_path: Path, cache: Path):
     fields = ["+method=adv_preserve", "concept=church", "logger=none", *QUICK, "steps=60", "checkpoint_every=7"]
-    fields += ["preservation.every=5"]
+    fields += ["preservation.every=5", "judge_at=[40,11]"]
     whole = command("train", *fields, "name=whole")
     assert whole.returncode == 0, whole.stderr
     args = [sys.executable, "-m", "erase.train", *fields, "name=cut"]
@@ -140,6 +140,31 @@ def test_killed_and_resumed_is_bit_for_bit(command: Command, tmp_path: Path, cac
     costs = [json.loads((tmp_path / "outputs" / n / "metrics.json").read_text())["cost"] for n in ("whole", "cut")]
     for passes in ("forwards", "backwards", "forward_equivalents_per_pair"):
         assert costs[0][passes] == costs[1][passes]
+    passed = [json.loads((tmp_path / "outputs" / n / "metrics.json").read_text())["checkpoints"] for n in ("whole", "cut")]
+    assert list(passed[0]) == ["11", "40"]
+    assert passed[0] == passed[1]
+
+
+def test_judged_on_the_way_as_a_shorter_run_would_be(command: Command, tmp_path: Path):
+    fields = ["method=esd", "concept=church", "logger=none", *QUICK, "lr=1e-3", "lr_schedule=constant"]
+    assert command("train", *fields, "steps=3", "name=short").returncode == 0
+    done = command("train", *fields, "steps=6", "judge_at=[3]", "name=long")
+    assert done.returncode == 0, done.stderr
+    runs = short, long = [tmp_path / "outputs" / n for n in ("short", "long")]
+    told, longer = (json.loads((r / "metrics.json").read_text()) for r in runs)
+    assert longer["checkpoints"] == {"3": told["figures"]}
+    assert longer["figures"] != told["figures"]
+    scores = [pq.read_table(r / "scores.parquet").to_pylist() for r in runs]
+    assert {(r["model"], r["step"]) for r in scores[1]} == {("before", None), ("during", 3), ("after", 6)}
+    then, end = ([r | {"model": ""} for r in s if r["step"] == 3] for s in reversed(scores))
+    assert then == end
+    assert not list((long / "checkpoints").glob("*.safetensors"))
+    assert "On the way" in (long / "report.html").read_text()
+    assert "On the way" not in (short / "report.html").read_text()
+    (long / "report.html").unlink()
+    assert command("train", f"resume={long}").returncode == 0  # its weights are gone: what was judged stays
+    assert json.loads((long / "metrics.json").read_text())["checkpoints"] == longer["checkpoints"]
+    assert pq.read_table(long / "scores.parquet").to_pylist() == scores[1]
 
 
 def test_a_resumed_run_is_the_same_run_of_wandb(command: Command, tmp_path: Path, cache: Path):
@@ -184,6 +209,11 @@ BAD = {
     "no such model": (["method=esd", "concept=church", "model.source=nowhere/nothing"], "model.source"),
     "no such folder of truths": (["method=esd", "concept=church", "model.retrained=nowhere"], "model.retrained=nowhere"),
     "checkpoints never": (["method=esd", "concept=church", "checkpoint_every=0"], "checkpoint_every=0"),
+    "judged after the end": (
+        ["method=esd", "concept=church", "steps=9", "judge_at=[3,9]"],
+        "judge_at=[3, 9] must be different",
+    ),
+    "judged twice": (["method=esd", "concept=church", "judge_at=[3,3]"], "from 1 to 149"),
     "no such vocabulary": (["method=adv_preserve", "concept=church", "preservation.vocabulary=nowhere"], "nowhere"),
     "threads that are none": (["method=esd", "concept=church", "trainer.threads=many"], "trainer.threads"),
     "unknown field with a plus": (["method=esd", "concept=church", "+stps=3"], "steps"),
@@ -263,3 +293,13 @@ def test_help_names_every_group(command: Command):
     assert done.returncode == 0
     for words in ("method", "adv_preserve, esd", "nudity", "xattn", "steps"):
         assert words in done.stdout
+
+
+def test_what_is_chosen_once_is_told(command: Command, tmp_path: Path):
+    done = command("train", "method=esd", "concept=church", "preservation=similar", "logger=none", *QUICK)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "outputs" / "esd-church-0"
+    (told,) = map(json.loads, (run / "adversary.jsonl").read_text().splitlines())
+    assert told["step"] == 0
+    assert len(told["chosen"]) == 4
+    assert all(name in (run / "report.html").read_text() for name in told["chosen"])

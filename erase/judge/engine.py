@@ -116,11 +116,12 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> None:
     os.replace(part, path)
 
 
-def rows(judged: Sequence[Judged], which: str) -> list[dict[str, object]]:
-    """Raw scores, a row a picture; `which` is before, after or retrained."""
+def rows(judged: Sequence[Judged], which: str, step: int | None = None) -> list[dict[str, object]]:
+    """Raw scores, a row a picture; `which` is before, during, after or retrained, `step` the number of updates of an edit."""
     return [
         {
             "model": which,
+            "step": step,
             **{k: v for k, v in asdict(j.cell).items() if k not in ("prompts", "seeds", "batch")},
             "prompt": j.cell.prompts[i],
             "seed": j.cell.seeds[i],

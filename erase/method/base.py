@@ -71,7 +71,7 @@ class Method(L.LightningModule):
         self.model.to(self.device)
         self.latents.open(self.model, self.seed, self.work / "bank")
         self.latents.declare([p for c in self.concepts for p in c.prompts])
-        self.preservation.open(self.model, self.latents, self.criterion, self.candidates, self.seed)
+        self.preservation.open(self.model, self.latents, self.criterion, self.candidates, self.concepts, self.seed)
         if self._kept_state:
             self.preservation.load_state_dict(self._kept_state)
 

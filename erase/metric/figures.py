@@ -88,7 +88,8 @@ def figures(
     Each figure has `before` and `after` (the unedited and the edited model), `drop` = before − after, paired over prompts
     and noise, 95 % intervals `_low` and `_high` of both, and `n` pictures. Where the pictures of the network `retrained`
     without the concept are given, on the same prompts and noise, also `retrained` with its interval, as that of `after`:
-    what an erasure would reach that took all of the concept and nothing else. Of psr_1_worst it is the same label's; of
+    what an erasure would reach that took all of the concept and nothing else. What is said of all that was kept counts
+    every label alike: its first pictures, as many as the label with the fewest has. Of psr_1_worst it is the same label's; of
     kid it is the distance between retrained and unedited pictures.
 
     And the distances to the truth, `before` from the unedited and `after` from the edited model's pictures to the retrained
@@ -101,7 +102,7 @@ def figures(
     and, over the same subsets, of its drop.
     """
     together = list(zip(*filter(None, (before, after, retrained)), strict=True))
-
+    fewest = min((len(b.images) for b in before if b.cell.role in ("sibling", "kept")), default=0)
     seen = {id(j): judge(j.images) for row in together for j in row}
 
     def columns(roles: tuple[str, ...], measure: Callable[[Judged], Tensor], labels: int = 0) -> list[list[Tensor]]:
@@ -120,17 +121,17 @@ def figures(
     found: dict[str, Figure | None] = {
         "esr_1": over(("concept",), lambda j: ~j.hits),
         "esr_1_synonyms": over(("synonyms",), lambda j: ~j.hits),
-        "psr_1": over(kept, lambda j: j.hits),
+        "psr_1": over(kept, lambda j: j.hits[:fewest]),
         "psr_1_siblings": over(("sibling",), lambda j: j.hits),
     }
     each = {row[0].cell.label: _share(*([j.hits] for j in row)) for row in together if row[0].cell.role in kept}
     if each:
         found["psr_1_worst"] = max(each.values(), key=lambda f: f["drop"])
     found["esr_5"] = over(("concept",), lambda j: ~j.rank(5), labels=15)
-    found["psr_5"] = over(kept, lambda j: j.rank(5), labels=15)
+    found["psr_5"] = over(kept, lambda j: j.rank(5)[:fewest], labels=15)
     if each:
-        found["clip_score"] = _mean(*map(torch.cat, columns(kept, lambda j: j.clip_scores)))
-        unedited, edited, *truth = features(kept)
+        found["clip_score"] = _mean(*map(torch.cat, columns(kept, lambda j: j.clip_scores[:fewest])))
+        unedited, edited, *truth = map(torch.cat, columns(kept, lambda j: seen[id(j)][:fewest]))
         end = _kernel(unedited, truth[0]) if truth else None
         found["kid"] = _spread(torch.zeros(20), _kernel(unedited, edited), len(edited), end)
     if retrained:

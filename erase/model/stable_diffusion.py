@@ -73,6 +73,13 @@ class StableDiffusion(TextToImage):
             out = swapped(self.pipe.text_encoder, self.weights("text_encoder", edited), ids)
         return Conditioning(cast(Any, out).last_hidden_state.to(self.precision))
 
+    @torch.no_grad()
+    def text_features(self, prompts: Sequence[str]) -> Tensor:
+        """CLIP's pooled state: the last layer's at the end-of-text token, after the final norm and before any projection."""
+        with self.autocast():
+            out = swapped(self.pipe.text_encoder, self.weights("text_encoder", edited=False), self.tokenize(prompts))
+        return cast(Tensor, cast(Any, out).pooler_output.float())
+
     def denoise(self, x_t: Tensor, t: Tensor, conditioning: Conditioning, weights: dict[str, Tensor] | None) -> Tensor:
         out = swapped(self.pipe.unet, weights, x_t, t, conditioning.sequence)
         return cast(Tensor, cast(Any, out).sample)

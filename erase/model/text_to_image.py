@@ -105,6 +105,10 @@ class TextToImage(ABC):
         """What the network hears of token ids (batch, tokens)."""
 
     @abstractmethod
+    def text_features(self, prompts: Sequence[str]) -> Tensor:
+        """What the unedited text encoder makes of each whole prompt, (batch, width) fp32, without gradient."""
+
+    @abstractmethod
     def denoise(self, x_t: Tensor, t: Tensor, conditioning: Conditioning, weights: dict[str, Tensor] | None) -> Tensor:
         """One pass of the denoising network; `weights` replace its own by name where given."""
 

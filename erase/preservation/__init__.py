@@ -5,7 +5,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from erase.concept import Concept
+from erase.concept import Concept, read_vocabulary, without
+from erase.errors import BadInput
 from erase.latents import Latents
 from erase.loss import Loss
 from erase.model.text_to_image import TextToImage
@@ -19,7 +20,15 @@ class Preservation(Protocol):
     def candidates(self, vocabulary: Sequence[str], erased: Sequence[Concept]) -> list[str]:
         """The prompts to choose from, of the model's own `vocabulary` or elsewhere; BadInput when none is left."""
 
-    def open(self, model: TextToImage, latents: Latents, loss: Loss, candidates: Sequence[str], seed: int) -> None:
+    def open(
+        self,
+        model: TextToImage,
+        latents: Latents,
+        loss: Loss,
+        candidates: Sequence[str],
+        erased: Sequence[Concept],
+        seed: int,
+    ) -> None:
         """Meet the model."""
 
     def choose(self, step: int, count: int) -> list[str]:
@@ -33,3 +42,11 @@ class Preservation(Protocol):
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from `state`."""
+
+
+def pool(file: str | None, vocabulary: Sequence[str], erased: Sequence[Concept]) -> list[str]:
+    """EAP's R: the lines of the user's `file`, else the model's own words, without those that say what is erased."""
+    found = without(read_vocabulary(file) if file else vocabulary, erased)
+    if not found:
+        raise BadInput("preservation has no candidates left: preservation.vocabulary names a file of them.")
+    return found

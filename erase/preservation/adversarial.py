@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from erase.concept import Concept, read_vocabulary, without
+from erase.concept import Concept
 from erase.errors import BadInput
 from erase.latents import Latents
 from erase.loss import Loss
 from erase.model.text_to_image import TextToImage
+from erase.preservation import pool
 from erase.random import stream
 
 
@@ -44,13 +45,17 @@ class Adversarial:
         self.news: dict[str, Any] | None = None
 
     def candidates(self, vocabulary: Sequence[str], erased: Sequence[Concept]) -> list[str]:
-        """The user's file where one is named, else the model's own words, without those that say what is erased."""
-        found = without(read_vocabulary(self.file) if self.file else vocabulary, erased)
-        if not found:
-            raise BadInput("preservation=adversarial has no candidates left: preservation.vocabulary names a file of them.")
-        return found
+        return pool(self.file, vocabulary, erased)
 
-    def open(self, model: TextToImage, latents: Latents, loss: Loss, candidates: Sequence[str], seed: int) -> None:
+    def open(
+        self,
+        model: TextToImage,
+        latents: Latents,
+        loss: Loss,
+        candidates: Sequence[str],
+        erased: Sequence[Concept],
+        seed: int,
+    ) -> None:
         self.model, self.latents, self.loss, self.seed = model, latents, loss, seed
         self.pool = list(candidates)
         self.scores = torch.zeros(len(self.pool))

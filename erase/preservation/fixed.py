@@ -29,7 +29,15 @@ class Fixed:
             raise BadInput(f"preservation.prompts: {min(said)!r} says what is erased.")
         return self.prompts
 
-    def open(self, model: TextToImage, latents: Latents, loss: Loss, candidates: Sequence[str], seed: int) -> None:
+    def open(
+        self,
+        model: TextToImage,
+        latents: Latents,
+        loss: Loss,
+        candidates: Sequence[str],
+        erased: Sequence[Concept],
+        seed: int,
+    ) -> None:
         self.seed = seed
         latents.declare(self.prompts, kept=True)
 

@@ -19,20 +19,29 @@ class Drawings:
     """The concept's own words and its held-out synonyms, `images` pictures each; every other label, `kept_images` each.
 
     Siblings are the family's other members: the other balls for a ball, the other outfits for nudity, the other styles
-    for a style. `steps` and `guidance_scale` are those of the sampler.
+    for a style; `sibling_images` each, None for as many as of the rest. `steps` and `guidance_scale` are the sampler's.
     """
 
-    def __init__(self, images: int, kept_images: int, steps: int, guidance_scale: float, seed: int = 0) -> None:
-        for name, value, most in (("images", images, SEEDS), ("kept_images", kept_images, SEEDS), ("steps", steps, 999)):
-            if not 1 <= value <= most:
+    def __init__(
+        self,
+        images: int,
+        kept_images: int,
+        steps: int,
+        guidance_scale: float,
+        seed: int = 0,
+        sibling_images: int | None = None,
+    ) -> None:
+        counts = {"images": images, "kept_images": kept_images, "sibling_images": sibling_images}
+        for name, value, most in (*((n, v, SEEDS) for n, v in counts.items()), ("steps", steps, 999)):
+            if value is not None and not 1 <= value <= most:
                 raise BadInput(f"protocol.{name}={value} must be from 1 to {most}.")
-        self.images, self.kept_images, self.steps = images, kept_images, steps
-        self.guidance_scale, self.seed = guidance_scale, seed
+        self.images, self.kept_images, self.sibling_images = images, kept_images, sibling_images or kept_images
+        self.steps, self.guidance_scale, self.seed = steps, guidance_scale, seed
 
     @property
     def lock(self) -> dict[str, float]:
         """All that pictures depend on besides the model."""
-        return {n: getattr(self, n) for n in ("images", "kept_images", "steps", "guidance_scale", "seed")}
+        return {n: getattr(self, n) for n in ("images", "kept_images", "sibling_images", "steps", "guidance_scale", "seed")}
 
     def cells(self, erased: Sequence[Concept], judged: Callable[[str], tuple[str, str] | None]) -> list[Cell]:
         """One cell a question; `judged` gives the head and label that a phrase speaks of, or None."""
@@ -52,13 +61,16 @@ class Drawings:
             if (head, label) not in targets:
                 family = world.SUBJECTS[label].family if head == "subject" else ""
                 role = "sibling" if (head, family) in families else "kept"
-                cells.append(self._cell(role, head, label, self._said(head, label, [label]), f"kept {i // 8}"))
+                # with a count of their own, siblings share no batch with others: these are the same whatever is erased
+                apart = self.sibling_images != self.kept_images
+                batch = f"{role} {head} {family}" if apart else f"kept {i // 8}"
+                cells.append(self._cell(role, head, label, self._said(head, label, [label]), batch))
         return cells
 
     def _cell(self, role: str, head: str, label: str, prompts: Sequence[str], batch: str = "erased") -> Cell:
         kinds = [*world.SUBJECTS, *world.STYLES, *world.COLOURS]
         start = self.seed * 1_000_000 + (2 * kinds.index(label) + (role == "synonyms")) * SEEDS
-        count = self.images if batch == "erased" else self.kept_images
+        count = {"sibling": self.sibling_images, "kept": self.kept_images}.get(role, self.images)
         cycled = tuple(prompts[i % len(prompts)] for i in range(count))
         return Cell(role, head, label, batch, cycled, tuple(range(start, start + count)))
 

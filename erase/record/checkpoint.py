@@ -1,10 +1,15 @@
-"""This file is how checkpoints reach the disk: whole or not at all."""
+"""This file is how checkpoints reach the disk, to go on from and to be judged: whole or not at all."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from safetensors.torch import save_file
+
+from erase.method.base import Method
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -14,3 +19,21 @@ class AtomicCheckpoints(TorchCheckpointIO):
         part = Path(f"{path}.part")
         super().save_checkpoint(checkpoint, part, storage_options)
         os.replace(part, path)
+
+
+class Waypoints(L.Callback):
+    """Writes the moving weights, fp32, after the updates that `files` names, for the judge to look at when training is over.
+
+    A resumed run writes again what it passes again: what is judged lies on the way to its own end.
+    """
+
+    def __init__(self, files: Mapping[int, Path]) -> None:
+        self.files = files
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int) -> None:
+        assert isinstance(module, Method)
+        if path := self.files.get(index + 1):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(".part")
+            save_file({n: p.detach().cpu().contiguous() for n, p in module.model.moving.items()}, part)
+            os.replace(part, path)

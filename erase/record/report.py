@@ -76,7 +76,7 @@ def write_report(
     after: Sequence[Judged],
     retrained: Sequence[Judged] = (),
 ) -> None:
-    """Write `report.html`: tables, grids with the same seeds, losses, the adversary's choices, cost and configuration."""
+    """Write `report.html`: tables, grids with the same seeds, losses, what was held, cost and configuration."""
     together = sorted(
         zip(*filter(None, (before, after, retrained)), strict=True),
         key=lambda row: ("concept", "synonyms", "sibling", "kept").index(row[0].cell.role),
@@ -103,6 +103,7 @@ def write_report(
         left_out=next((j.cell.label for j in retrained if j.cell.role == "concept"), None),
         distances=[(words, figures[key], digits) for key, (words, digits) in DISTANCES.items() if key in figures],
         other=[(key, figures[key]) for key in ("esr_5", "psr_5", "clip_score", "kid") if key in figures],
+        passed={**result.get("checkpoints", {}), settings["steps"]: figures},
         grids=grids,
         curves=_curves(losses),
         timeline=_timeline(choices),

@@ -138,12 +138,36 @@ class Run:
     def checkpoint(self) -> Path:
         return self.folder / "checkpoints" / "last.ckpt"
 
+    def waypoint(self, step: int) -> Path:
+        """Where the weights after `step` updates wait for the judge."""
+        return self.checkpoint.with_name(f"{step}.safetensors")
+
+    def checkpoints(self) -> dict[str, Any]:
+        """Figures by update, of a run that was finished before; empty where there are none."""
+        path = self.folder / "metrics.json"
+        return json.loads(path.read_text()).get("checkpoints", {}) if path.exists() else {}
+
     def write(
-        self, result: Mapping[str, Any], before: Sequence[Judged], after: Sequence[Judged], retrained: Sequence[Judged] = ()
+        self,
+        result: Mapping[str, Any],
+        before: Sequence[Judged],
+        after: Sequence[Judged],
+        passed: Mapping[int, Sequence[Judged]],
+        retrained: Sequence[Judged] = (),
     ) -> dict[str, Image.Image]:
-        """Write down what came out: metrics.json, scores.parquet, images/, report.html. Returns the grids by name."""
-        scores = [*rows(before, "before"), *rows(after, "after"), *rows(retrained, "retrained")]
-        pq.write_table(pa.Table.from_pylist(scores), self.folder / "scores.parquet")
+        """Write down what came out: metrics.json, scores.parquet, images/, report.html. Returns the grids by name.
+
+        The weights of what was `passed`, by update, are judged then and go; a run resumed after that keeps their rows.
+        """
+        path, steps = self.folder / "scores.parquet", (self.settings or {})["steps"]
+        during = [row for step, judged in passed.items() for row in rows(judged, "during", step)]
+        if len(passed) < len(result.get("checkpoints", {})):
+            during += [r for r in pq.read_table(path).to_pylist() if r["model"] == "during" and r["step"] not in passed]
+        table = pa.Table.from_pylist(
+            [*rows(before, "before"), *during, *rows(after, "after", steps), *rows(retrained, "retrained")]
+        )
+        pq.write_table(table, path.with_suffix(".part"))
+        os.replace(path.with_suffix(".part"), path)
         grids = {
             f"{row[0].cell.label} ({row[0].cell.role})": before_after(*(j.images[:8] for j in row))
             for row in zip(*filter(None, (before, after, retrained)), strict=True)
@@ -153,6 +177,8 @@ class Run:
             grid.save(self.folder / "images" / f"{name.replace(' ', '_')}.png")
         write_json(self.folder / "metrics.json", result)
         write_report(self.folder, self.settings or {}, result, self.losses(), self.choices(), before, after, retrained)
+        for step in passed:
+            self.waypoint(step).unlink()
         return grids
 
     def losses(self) -> list[dict[str, float]]:
@@ -162,6 +188,6 @@ class Run:
         return [dict(zip(names, map(float, line.split(",")), strict=True)) for line in lines[1:]]
 
     def choices(self) -> list[dict[str, Any]]:
-        """What the adversary chose when; empty where there was none."""
+        """What the preservation chose when; empty where it does not choose."""
         path = self.folder / "adversary.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

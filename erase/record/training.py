@@ -1,4 +1,4 @@
-"""This file writes training down while it runs: losses to training.csv, the adversary's choices to adversary.jsonl."""
+"""This file writes training down while it runs: losses to training.csv, what the preservation chose to adversary.jsonl."""
 
 import json
 from pathlib import Path

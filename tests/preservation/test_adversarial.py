@@ -19,7 +19,7 @@ def opened(model: StableDiffusion, folder: Path, **fields: object) -> Adversaria
     bank = Bank(trajectories=1, kept_trajectories=1, steps=3)
     bank.open(model, 0, folder)
     strategy = Adversarial(**fields)
-    strategy.open(model, bank, Eps(), CANDIDATES, seed=0)
+    strategy.open(model, bank, Eps(), CANDIDATES, [], seed=0)
     return strategy
 
 

@@ -8,8 +8,9 @@ from erase.miniature import world
 from erase.protocol.drawings import Drawings
 
 
-def cells(*phrases: str, images: int = 8, kept_images: int = 4):
-    return Drawings(images, kept_images, 20, 4.0).cells([Concept("x", phrases)], world.label)
+def cells(*phrases: str, images: int = 8, kept_images: int = 4, sibling_images: int | None = None):
+    protocol = Drawings(images, kept_images, 20, 4.0, sibling_images=sibling_images)
+    return protocol.cells([Concept("x", phrases)], world.label)
 
 
 def test_every_label_is_asked_once():
@@ -72,7 +73,33 @@ def test_every_way_to_say_it_is_said():
     assert len({*own.prompts}) == 2 * 4 * 4
 
 
-@pytest.mark.parametrize("field", ["images", "kept_images", "steps"])
+def test_siblings_can_have_more_pictures_that_begin_with_the_same():
+    few, more = ({c.label: c for c in cells("church", sibling_images=n) if c.role == "sibling"} for n in (None, 12))
+    assert few.keys() == more.keys() != set()
+    for label in few:
+        assert len(more[label].seeds) == 12
+        for part in ("prompts", "seeds"):
+            assert getattr(more[label], part)[:4] == getattr(few[label], part)
+    assert cells("church", sibling_images=4) == cells("church")
+
+
+def test_batches_of_far_labels_are_the_same_whatever_is_erased():
+    def batches(*erased: str):
+        found: dict[str, list[object]] = {}
+        for cell in cells(*erased, sibling_images=12):
+            found.setdefault(cell.batch, []).append((cell.label, cell.prompts, cell.seeds))
+        return found
+
+    whole = batches("in a park")  # erases nothing that is judged
+    for erased in ("church", "nude", "van gogh", "tench"):
+        kept = {name: batch for name, batch in batches(erased).items() if name.startswith("kept ")}
+        assert kept
+        assert all(whole[name] == batch for name, batch in kept.items())
+        apart = {c.batch for c in cells(erased, sibling_images=12) if c.role != "kept"}
+        assert not apart & {*kept}
+
+
+@pytest.mark.parametrize("field", ["images", "kept_images", "sibling_images", "steps"])
 @pytest.mark.parametrize("value", [0, 5000])
 def test_nonsense_is_refused(field: str, value: int):
     with pytest.raises(BadInput, match=rf"protocol\.{field}={value}"):

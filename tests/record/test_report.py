@@ -37,7 +37,7 @@ def test_page_shows_what_happened(finished: Path):
     page.feed((finished / "report.html").read_text())
     figures = json.loads((finished / "metrics.json").read_text())["figures"]
     assert f"{figures['esr_1']['after']:.3f}" in page.text
-    for words in ("What went, what stayed", "Before and after", "Losses", "What the adversary chose", "barn"):
+    for words in ("What went, what stayed", "Before and after", "Losses", "What was held", "barn"):
         assert words in page.text
     pictures = [a for t, a in page.tags if t == "img"]
     assert len(pictures) == 24 + 6 + 1  # labels, styles, held-out synonyms

@@ -1,0 +1,87 @@
+"""What is chosen before the first update: the nearest by text, or any."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from erase.concept import Concept
+from erase.errors import BadInput
+from erase.latents.bank import Bank
+from erase.loss import Eps
+from erase.model.stable_diffusion import StableDiffusion
+from erase.preservation.once import Once
+from erase.preservation.random import drawn
+from erase.preservation.similar import nearest, similarity
+
+CANDIDATES = [f"a photo of {thing}" for thing in ("a barn", "a house", "a tench", "a golf ball", "a person in a coat")]
+CHURCH = Concept("church", ("a church", "a photo of a church"), ("chapel",))
+
+
+def opened(strategy: Once, model: StableDiffusion, folder: Path, seed: int = 0, erased: Concept = CHURCH) -> Once:
+    bank = Bank(trajectories=1, kept_trajectories=1, steps=3)
+    bank.open(model, seed, folder)
+    strategy.open(model, bank, Eps(), CANDIDATES, [erased], seed)
+    return strategy
+
+
+def test_similarity_is_the_mean_cosine_at_the_end_of_text(model: StableDiffusion):
+    def state(prompt: str) -> torch.Tensor:
+        ids = model.tokenize([prompt])
+        end = ids[0].tolist().index(model.pipe.tokenizer.eos_token_id)
+        return model.encode(ids).sequence[0, end]
+
+    found = similarity(model, CANDIDATES, [CHURCH])
+    for candidate, score in zip(CANDIDATES, found, strict=True):
+        each = [torch.cosine_similarity(state(candidate), state(p), dim=0) for p in CHURCH.prompts]
+        torch.testing.assert_close(score, torch.stack(each).mean(), atol=1e-5, rtol=0)
+
+
+def test_similarity_is_the_unedited_encoders(model: StableDiffusion):
+    before = similarity(model, CANDIDATES, [CHURCH])
+    model.move(n for n, _ in model.named_parameters() if n.startswith("text_encoder."))
+    with torch.no_grad():
+        for parameter in model.moving.values():
+            parameter.mul_(0.5)
+    assert torch.equal(similarity(model, CANDIDATES, [CHURCH]), before)
+
+
+def test_the_nearest_are_held_evenly_and_written_down_once(model: StableDiffusion, tmp_path: Path):
+    strategy = opened(nearest(keep=2), model, tmp_path)
+    scores = dict(zip(CANDIDATES, similarity(model, CANDIDATES, [CHURCH]).tolist(), strict=True))
+    first, second, *_ = sorted(CANDIDATES, key=scores.__getitem__, reverse=True)
+    drawn_each = [p for step in range(50) for p in strategy.choose(step, 4)]
+    assert {*drawn_each} == {first, second}
+    assert 70 < drawn_each.count(first) < 130
+    news = strategy.chosen()
+    assert news == {"step": 0, "chosen": [first, second], "scores": pytest.approx(scores, abs=1e-6)}
+    strategy.choose(51, 4)
+    assert strategy.chosen() is None
+
+
+def test_a_resumed_run_holds_the_same_and_does_not_say_it_again(model: StableDiffusion, tmp_path: Path):
+    held = {}
+    for seed in range(20):
+        strategy = opened(drawn(), model, tmp_path, seed)
+        (held[seed],) = {*strategy.choose(0, 8)}
+        again = opened(drawn(), model, tmp_path, seed, Concept("tench", ("tench",)))
+        assert {*again.choose(7, 8)} == {held[seed]}
+        assert again.chosen() is None
+    assert {*held.values()} == {*CANDIDATES}
+
+
+def test_more_than_there_are_is_all(model: StableDiffusion, tmp_path: Path):
+    assert {*opened(drawn(keep=99), model, tmp_path).held.prompts} == {*CANDIDATES}
+
+
+def test_what_is_erased_is_no_candidate(tmp_path: Path):
+    assert nearest().candidates(["a chapel", "a barn", "a church"], [CHURCH]) == ["a barn"]
+    (file := tmp_path / "words.txt").write_text("a house\n")
+    assert drawn(vocabulary=str(file)).candidates(["a barn"], [CHURCH]) == ["a house"]
+
+
+@pytest.mark.parametrize("make", [nearest, drawn])
+@pytest.mark.parametrize(("field", "value"), [("keep", 0), ("weight", -1)])
+def test_nonsense_is_refused(make, field: str, value: int):
+    with pytest.raises(BadInput, match=f"preservation.{field}={value}"):
+        make(**{field: value})
