@@ -1,5 +1,6 @@
 """The shipped miniature."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +77,11 @@ def test_it_draws_every_style(model: StableDiffusion):
     things = ("church", "tench", "school bus", "dress", "golf ball")
     asked = [(s.name, t.format(world.describe(thing, thing))) for s in styles for t in s.templates[:2] for thing in things]
     assert {s: share for s, share in shares(model, "style", asked).items() if share < 0.9} == {}
+
+
+def test_it_draws_combinations_that_no_training_picture_showed(model: StableDiffusion):
+    every = product(world.SUBJECTS, world.COLOURS, world.STYLES)
+    out = [c for c in every if world.held_out(*c)][::2]
+    asked = [("|".join(c), world.STYLES[c[2]].templates[0].format(world.describe(c[0], c[0], c[1]))) for c in out]
+    right = shares(model, "subject", asked)
+    assert sum(right.values()) / len(right) >= 0.85
