@@ -281,6 +281,26 @@ def correlation_table(damage: Iterable[Row]) -> str:
     return _table(["erased", "labels", "text similarity", "adversary's first score"], rows)
 
 
+def truth_table(runs: Runs) -> str:
+    """Distances to the network that never saw the concept, of the unedited model and of each edit that has erased ERASED."""
+    rows = []
+    for concept in dict.fromkeys(concept for concept, _ in runs):
+        for measure, words in (("distance_clip", "CLIP"), ("distance_kid", "KID")):
+            for part in ("erased", "siblings", "far"):
+                name = f"{measure}/{part}"
+                cells: dict[str, list[float]] = defaultdict(list)
+                for (c, _), run in runs.items():
+                    for preservation in PRESERVATIONS if c == concept else ():
+                        if run.get(preservation):
+                            found = at_erasure(run[preservation])[0]
+                            cells["unedited"].append(number(found, f"{name}_before"))
+                            cells[preservation].append(number(found, f"{name}_after"))
+                if not all(math.isnan(v) for values in cells.values() for v in values):
+                    means = (_said(float(np.mean(cells[n] or [math.nan])), form="z.4f") for n in ("unedited", *PRESERVATIONS))
+                    rows.append([concept, words, part, *means])
+    return _table(["erased", "distance", "of pictures", "unedited", *PRESERVATIONS], rows)
+
+
 def cost_table(rows: Iterable[Row]) -> str:
     names = ("train_seconds", "forwards", "backwards")
     paid: dict[str, dict[str, list[float]]] = defaultdict(dict)
@@ -315,6 +335,7 @@ def summarise(folder: Path, draw: Callable[[Mapping[str, Curve], Path], None] = 
         "paired": paired_table(runs),
         "chosen": chosen_table(chosen, results),
         "correlation": correlation_table(damage),
+        "truth": truth_table(runs),
         "cost": cost_table(results),
     }
     readme = folder / "README.md"

@@ -168,6 +168,7 @@ def study(tmp_path: Path) -> Path:
         for i, step in enumerate((90, 30, 60)):  # in any order
             k = (i - 1) % 3
             kept = {"psr_1_siblings_drop": fall[k], "psr_1_drop": fall[k] / 2, "psr_1_after": 1 - fall[k] / 2}
+            kept |= {"distance_clip/erased_before": 0.5, "distance_clip/erased_after": fall[k] if concept == "a" else ""}
             paid = {"train_seconds": 2, "forwards": 1000, "backwards": 10}
             results.append({**of, "step": step, "esr_1_after": erased[k], **kept, "psr_1_siblings_after": 1 - fall[k], **paid})
         for label, after, score in (("w", 0.9, 1), ("x", 0.7, 2), ("y", 0.8, 2), ("z", 0.6, 4)):
@@ -229,6 +230,7 @@ def test_tables_stand_between_their_markers(study: Path):
         "| none | siblings | +0.125 | +0.425 | +0.300 (+0.",
         " | 2 | 3 | 2 |",
         "| a | 4 | a photo of a barn 4 |",
+        "| a | CLIP | erased | 0.5000 | 0.3500 | – | – | – | 0.1500 |",
         # damage 0.1 0.3 0.2 0.4, scores 1 2 2 4, similarities 4 3 3 1
         "| a | 4 | -0.949 | +0.949 |",
         "| mean of concepts |  | -0.949 (-0.949 … -0.949) | +0.949 (+0.949 … +0.949) |",
