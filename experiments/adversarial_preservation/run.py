@@ -136,7 +136,7 @@ def collect(job: Job, folder: Path, ask: Texts) -> dict[str, Rows]:
     metrics, config = (json.loads((folder / name).read_text()) for name in ("metrics.json", "config.json"))
     about = json.loads((folder / "edit" / "edit.json").read_text())
     steps, cost = config["settings"]["steps"], metrics["cost"]
-    run: dict[str, Any] = {"run": job.key, **vars(job)}
+    run: dict[str, Any] = {"run": job.key, **vars(job), "model": metrics["lock"]["model"][:12]}
     paid = {name: cost[name] for name in ("train_seconds", "forwards", "backwards")}
     points = {**metrics.get("checkpoints", {}), str(steps): metrics["figures"]}
     results = [{**run, "step": int(step), **_flat(figures), **paid} for step, figures in points.items()]
@@ -207,6 +207,7 @@ def go(
     ask, failed = ask or texts(), {}
     runs.mkdir(parents=True, exist_ok=True)
     kept = {row["run"] for row in read(results / "results.csv")}
+    todo = [job for job in todo if job.key not in kept or (runs / job.key).exists()]  # what is known needs no folder
     with ThreadPoolExecutor(workers) as pool:
         waiting = {pool.submit(carry_out, job, runs, extra, call): job for job in todo}
         try:

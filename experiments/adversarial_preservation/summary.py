@@ -324,6 +324,8 @@ def fill(text: str, name: str, content: str) -> str:
 def summarise(folder: Path, draw: Callable[[Mapping[str, Curve], Path], None] = plot) -> None:
     """Write README.md's tables, and kept.png beside it, from the CSVs of `folder`."""
     results, damage, chosen = (read(folder / f"{name}.csv") for name in ("results", "damage", "chosen"))
+    if len(models := {row["model"] for row in results}) > 1:
+        raise ValueError(f"results.csv holds runs of several models, which do not compare: {', '.join(sorted(models))}.")
     runs = by_run(results)
     lines = curves(runs)
     draw(lines, folder / "kept.png")

@@ -118,6 +118,7 @@ def test_results_are_kept_and_finished_jobs_skipped(finished: Path, tmp_path: Pa
     assert float(barn["score"]) == pytest.approx(told["scores"]["a photo of a barn"])
     assert float(barn["similarity"]) > float(damage["mosaic"]["similarity"])
 
+    shutil.rmtree(tmp_path / "runs" / "none-church-0")
     before = {name: (tmp_path / f"{name}.csv").read_bytes() for name in ("results", "damage", "chosen")}
     again = Fake(finished)
     assert go("(none|adversarial)-church-0", again) == {}
@@ -170,7 +171,17 @@ def study(tmp_path: Path) -> Path:
             kept = {"psr_1_siblings_drop": fall[k], "psr_1_drop": fall[k] / 2, "psr_1_after": 1 - fall[k] / 2}
             kept |= {"distance_clip/erased_before": 0.5, "distance_clip/erased_after": fall[k] if concept == "a" else ""}
             paid = {"train_seconds": 2, "forwards": 1000, "backwards": 10}
-            results.append({**of, "step": step, "esr_1_after": erased[k], **kept, "psr_1_siblings_after": 1 - fall[k], **paid})
+            results.append(
+                {
+                    **of,
+                    "model": "m",
+                    "step": step,
+                    "esr_1_after": erased[k],
+                    **kept,
+                    "psr_1_siblings_after": 1 - fall[k],
+                    **paid,
+                }
+            )
         for label, after, score in (("w", 0.9, 1), ("x", 0.7, 2), ("y", 0.8, 2), ("z", 0.6, 4)):
             said = {"head": "subject", "label": label, "before": 1, "after": after}
             ours = preservation == "adversarial"
@@ -239,6 +250,10 @@ def test_tables_stand_between_their_markers(study: Path):
         assert row in text
     summary.summarise(study, lambda lines, path: None)
     assert (study / "README.md").read_text() == text
+    table = (study / "results.csv").read_text()
+    (study / "results.csv").write_text(table.replace(",m,", ",other,", 1))
+    with pytest.raises(ValueError, match="several models, which do not compare: m, other"):
+        summary.summarise(study, lambda lines, path: None)
 
 
 def test_curves_speak_of_what_all_have_finished(study: Path):
