@@ -38,7 +38,9 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     model = build(config.model, "model", precision=trainer.precision)
     check_known(concepts, model.words, model.things)
     given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
-    method = build(config.method, "method", model=model, concepts=concepts, work=folder, **objects, **given)
+    cache = Path(config.cache).expanduser()
+    given |= {"work": folder, "shared": cache / "bank"}
+    method = build(config.method, "method", model=model, concepts=concepts, **objects, **given)
     judge = Judge()
     cells = protocol.cells(concepts, judge.label)
     erased = {c.label for c in cells if c.role == "concept"}
@@ -68,7 +70,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
             model.to(trainer.device)  # Lightning leaves it on the CPU
 
             started = time.time()
-            engine = Engine(model, judge, protocol, Path(config.cache).expanduser())
+            engine = Engine(model, judge, protocol, cache)
             before = engine.judge_cells(cells, "", None)
             passed = {}
             for step in passing:
@@ -129,7 +131,7 @@ def fit(method: Any, run: Any, hardware: Any, logger: Any, every: int, passing: 
     started = time.time()
     resumed = run.checkpoint if run.checkpoint.exists() else None
     trainer.fit(method, DataLoader(range(method.steps), batch_size=None), ckpt_path=resumed, weights_only=True)  # type: ignore[arg-type]
-    method.seconds += time.time() - started
+    method.seconds += time.time() - started + method.latents.lent
 
 
 def _discard(folder: Path) -> None:
