@@ -1,5 +1,6 @@
 """The main command: erase a concept, judge the result, write a report. `python -m erase.train --help`."""
 
+import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -52,7 +53,8 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     reset_peak_memory(trainer.device)
     with trainer, Run(folder, settings, overrides) as run:
         try:
-            logger = tracker.open(folder, config.name, settings, [method.title, *(c.name for c in concepts)])
+            axes = [o for o in overrides if o.lstrip("+").partition("=")[0] in config.sweep.axes]
+            logger = tracker.open(folder, config.name, settings, [method.title, *(c.name for c in concepts), *axes])
             if not (run.edit / "edit.json").exists():
                 fit(method, run, trainer, logger, config.checkpoint_every, passing)
                 about = {
@@ -144,9 +146,16 @@ def _discard(folder: Path) -> None:
 def main(config: DictConfig) -> float | None:
     """One job; its value, for sweepers, is the erasing success rate."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from erase.record.run import Run
 
     hydra = HydraConfig.get()
-    result = train(config, Path(hydra.runtime.output_dir), list(hydra.overrides.task))
+    folder = Path(hydra.runtime.output_dir)
+    if hydra.mode == RunMode.MULTIRUN and Run.state(folder)[0] == "finished":  # by another command, since this one began
+        result = json.loads((folder / "metrics.json").read_text())
+    else:
+        result = train(config, folder, list(hydra.overrides.task))
     return result["figures"].get("esr_1", {}).get("after")
 
 

@@ -154,6 +154,11 @@ class TextToImage(ABC):
             else:
                 parameter.data = parameter.data.to(self.precision)
 
+    @property
+    @abstractmethod
+    def truth_folder(self) -> Path:
+        """Where networks lie that were trained in the same way without a concept."""
+
     def retrained(self, labels: Collection[str | None]) -> Retrained | None:
         """The network trained in the same way without `labels`, the judge's; None where there is none.
 
