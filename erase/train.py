@@ -50,8 +50,8 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
     made_with = provenance()
-    reset_peak_memory(trainer.device)
     with trainer, Run(folder, settings, overrides) as run:
+        reset_peak_memory(trainer.device)
         try:
             axes = [o for o in overrides if o.lstrip("+").partition("=")[0] in config.sweep.axes]
             logger = tracker.open(folder, config.name, settings, [method.title, *(c.name for c in concepts), *axes])

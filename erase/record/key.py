@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-INDIFFERENT = ("resume", "runs", "cache", "sweep", "name", "logger", "checkpoint_every", "trainer.threads", "trainer.device")
+INDIFFERENT = ("resume", "runs", "cache", "sweep", "name", "logger", "checkpoint_every", "trainer.threads")
 """Settings that say where things lie, who is told and how fast it goes. Threads change rounding, as another CPU does."""
 
 BASE = ("model.source", "model.revision", "model.retrained")
