@@ -96,7 +96,7 @@ class Sweep:
         try:
             task = OmegaConf.masked_copy(config, [name for name in map(str, config) if name != "hydra"])
             settings = cast(dict[str, Any], OmegaConf.to_container(task, resolve=True))
-            job = Job(key(settings, _base(json.dumps(settings["model"]))), overrides, self.folder)
+            job = Job(key(settings, _base(json.dumps(settings.get("model")))), overrides, self.folder)
         except (BadInput, OmegaConfBaseException) as error:
             return Job(" ".join(overrides), overrides, self.folder, "refused", sentence(error, "train"))
         job.folder /= job.key
@@ -126,7 +126,7 @@ class Sweep:
                     if state in ("finished", "failed", "working"):
                         _settle(job, state, why)
                     elif died[job.key] > 1 or not again:
-                        _settle(job, "failed", f"{error or type(error).__name__}")
+                        _settle(job, "failed", f"{type(error).__name__}: {error}".splitlines()[0])
                 jobs = [job for job in jobs if job.outcome == "waiting"]
             else:
                 for job, result in zip(jobs, returned, strict=True):
@@ -154,5 +154,5 @@ def _study(config: DictConfig) -> str:
 @functools.cache
 def _base(model: str) -> str:
     """Hashes of the model that these settings (JSON) mean, of the networks retrained beside it, and of the judge."""
-    made = build(OmegaConf.create(json.loads(model)), "model")
+    made = build(OmegaConf.create({"model": json.loads(model)}).model, "model")
     return f"{made.hash} {digest(made.truth_folder.glob('*.safetensors'))} {Judge().hash}"

@@ -53,7 +53,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     with trainer, Run(folder, settings, overrides) as run:
         reset_peak_memory(trainer.device)
         try:
-            axes = [o for o in overrides if o.lstrip("+").partition("=")[0] in config.sweep.axes]
+            axes = [o for o in overrides if o.partition("=")[0] in config.sweep.axes]
             logger = tracker.open(folder, config.name, settings, [method.title, *(c.name for c in concepts), *axes])
             if not (run.edit / "edit.json").exists():
                 fit(method, run, trainer, logger, config.checkpoint_every, passing)

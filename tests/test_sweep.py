@@ -226,6 +226,24 @@ def test_in_processes_of_their_own(launcher: list[str], command: Command, tmp_pa
     assert same(tmp_path / "multirun" / "sweep" / good[0], tmp_path / "outputs" / "esd-church-0")
 
 
+def test_a_process_that_dies_ends_no_run(command: Command, tmp_path: Path, cache: Path):
+    fields = ["-m", "method=esd", "concept=church", "seed=0,1", "logger=none", *QUICK, "steps=12", "checkpoint_every=3"]
+    args = [sys.executable, "-m", "erase.train", *fields, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    env, pipe = {**os.environ, "ERASE_CACHE": str(cache)}, subprocess.PIPE
+    with subprocess.Popen(args, cwd=tmp_path, env=env, stdout=pipe, stderr=pipe, text=True) as sweep:
+        while not (logs := list(tmp_path.glob("multirun/*/*/training.csv"))) or len(logs[0].read_text().splitlines()) < 6:
+            assert sweep.poll() is None, sweep.communicate()
+            time.sleep(0.01)
+        os.kill(json.loads((logs[0].parent / "status.json").read_text())["pid"], signal.SIGKILL)
+        _, said = sweep.communicate()
+    assert sweep.returncode == 0, said
+    assert outcomes(tmp_path) == {"esd-church-0": "finished", "esd-church-1": "finished"}
+    run = logs[0].parent
+    assert command("train", *fields[1:3], f"seed={run.name.split('-')[2]}", *fields[4:]).returncode == 0
+    (alone,) = tmp_path.glob("outputs/*")
+    assert same(run, alone)
+
+
 def test_a_study_is_a_file(command: Command, tmp_path: Path):
     study = ["--config-dir", str(ROOT / "experiments" / "first_figures"), "--config-name", "sweep"]
     smaller = ["concept=church,garbage_truck", "method=esd", "seed=1", "logger=none", *QUICK]

@@ -10,7 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-INDIFFERENT = ("resume", "runs", "cache", "sweep", "name", "logger", "checkpoint_every", "trainer.threads")
+PLACES = ("resume", "runs", "cache", "sweep", "name", "latents.memory", "latents.share")
+INDIFFERENT = (*PLACES, "logger", "checkpoint_every", "trainer.threads")
 """Settings that say where things lie, who is told and how fast it goes. Threads change rounding, as another CPU does."""
 
 BASE = ("model.source", "model.revision", "model.retrained")
@@ -60,4 +61,4 @@ def key(settings: Mapping[str, Any], base: str) -> str:
     own = deciding(settings, INDIFFERENT + BASE)
     own |= {k: digest([Path(v)]) for k, v in own.items() if isinstance(v, str) and os.path.isfile(v)}
     what = json.dumps({"settings": own, "code": code(), "base": base}, sort_keys=True)
-    return f"{settings['name']}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
+    return f"{settings.get('name')}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"

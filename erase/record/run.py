@@ -67,7 +67,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 class Run:
-    """A run's folder as a context: `status.json` says running, then finished, or failed and why.
+    """A run's folder as a context: `status.json` says running, then finished, failed or cut off, and why.
 
     `settings` is the resolved config, `overrides` what of it the command line said: a resumed run repeats them. Opening
     refuses, with BadInput, a folder in which another process works, and one whose settings are no longer the same.
@@ -88,8 +88,9 @@ class Run:
     @staticmethod
     def status(folder: Path) -> dict[str, Any]:
         """What status.json says; empty where there is none."""
-        path = folder / "status.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
+        with suppress(FileNotFoundError):
+            return json.loads((folder / "status.json").read_text())
+        return {}
 
     @classmethod
     def state(cls, folder: Path, since: float = 0) -> tuple[str, str]:
