@@ -10,8 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PLACES = ("resume", "runs", "cache", "sweep", "name", "latents.memory", "latents.share")
-INDIFFERENT = (*PLACES, "logger", "checkpoint_every", "trainer.threads")
+INDIFFERENT = (
+    *("resume", "runs", "cache", "sweep", "name", "logger"),
+    *("checkpoint_every", "latents.memory", "latents.share", "trainer.threads"),
+)
 """Settings that say where things lie, who is told and how fast it goes. Threads change rounding, as another CPU does."""
 
 BASE = ("model.source", "model.revision", "model.retrained")

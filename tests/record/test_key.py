@@ -18,6 +18,7 @@ SETTINGS: dict[str, Any] = {
     "logger": {"mode": "offline"},
     "sweep": {"name": "a"},
     "trainer": {"precision": "auto", "threads": None},
+    "latents": {"steps": 20, "share": True},
     "model": {"source": "miniature", "vocabulary": "miniature"},
     "preservation": {"vocabulary": None, "weight": 1.0},
 }
@@ -38,7 +39,7 @@ def test_it_can_be_read():
     [
         {"runs": "/elsewhere", "cache": "/c", "resume": "/r"},
         {"logger": {"mode": "online"}, "sweep": {"name": "b", "axes": ["seed"]}},
-        {"checkpoint_every": 3, "trainer": {"threads": 4}},
+        {"checkpoint_every": 3, "trainer": {"threads": 4}, "latents": {"share": False}},
         {"model": {"source": "/a/copy/of/it"}},  # its weights say what it is
     ],
 )
