@@ -5,8 +5,10 @@ import difflib
 import functools
 import inspect
 import json
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -14,6 +16,7 @@ from typing import Any, get_type_hints
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -50,7 +53,7 @@ def arguments(argv: Sequence[str]) -> list[str]:
         if len(args) > 1:
             raise BadInput(f"resume={resume} repeats that run with its own settings and takes nothing besides.")
         return _resumed(Path(str(resume)))
-    return sorted(args, key=lambda a: a not in ("-m", "--multirun"))
+    return sorted(args, key=lambda a: a[:1] != "-" and ("=" in a or a[:1] == "~"))
 
 
 def _resumed(folder: Path) -> list[str]:
@@ -58,8 +61,14 @@ def _resumed(folder: Path) -> list[str]:
     if not config.is_file():
         raise BadInput(f"resume={folder} is not a run folder (it holds no config.json).")
     kept = [o for o in json.loads(config.read_text())["overrides"] if not o.startswith("resume=")]
-    at = str(folder.resolve()).replace("\\", "\\\\").replace("'", "\\'")
-    return [*kept, f"resume='{at}'", f"hydra.run.dir='{at}'"]
+    at = quoted(str(folder.resolve()))
+    return [*kept, f"resume={at}", f"hydra.run.dir={at}"]
+
+
+def quoted(text: str) -> str:
+    """`text` as a value of an override."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _free(folder: str) -> str:
@@ -82,6 +91,8 @@ def _preset(model: str, method: str, field: str, otherwise: Any) -> Any:
     return OmegaConf.to_container(OmegaConf.load(path)).get(field, otherwise) if path.is_file() else otherwise  # type: ignore[union-attr, call-overload]
 
 
+# conf/hydra/launcher/ gives the plugins' own fields other values, under the plugins' own names
+warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 OmegaConf.register_new_resolver("preset", _preset, replace=True)
 OmegaConf.register_new_resolver("free", _free, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("joined", lambda names: "+".join(names), replace=True)
@@ -118,7 +129,7 @@ def check(target: Callable[..., Any], node: DictConfig | Any, where: str, given:
             raise BadInput(f"{where}.{key}={value!r} is of a wrong type: it {wrong}.") from error
 
 
-def _sentence(error: Exception, config: str) -> str:
+def sentence(error: Exception, config: str) -> str:
     """One sentence for an error of Hydra or OmegaConf."""
     if isinstance(error, BadInput):
         return str(error)
@@ -176,7 +187,7 @@ def _help(config: str) -> str:
     return "\n".join(lines)
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Take away the libraries' bars and advice; real warnings stay."""
     import transformers
     from diffusers.utils import logging as diffusers_logging
@@ -202,8 +213,8 @@ def command(
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a function of one composed config a command: `conf/<config>.yaml`, its own fields typed by `fields`.
 
-    Bad input ends it with one sentence and exit code 2, and `discard` takes away the folder that was made for it; in a
-    sweep the other jobs go on, and the sentences come last.
+    Bad input ends it with one sentence and exit code 2, and `discard` takes away the folder that was made for it. In a
+    sweep errors are the sweeper's: it tells them when the other runs are done.
     """
 
     def make(function: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -212,16 +223,22 @@ def command(
 
         @functools.wraps(function)
         def job(composed: DictConfig) -> Any:
-            _quiet()
+            quiet()
+            alone = HydraConfig.get().mode != RunMode.MULTIRUN
             try:
                 _complete(composed, config, fields)
                 return function(composed)
-            except (BadInput, OmegaConfBaseException) as error:  # Hydra would say more, and end a sweep at the first
+            except (BadInput, OmegaConfBaseException) as error:  # Hydra would say more
                 discard(Path(HydraConfig.get().runtime.output_dir))
-                if asked:
+                if alone and not asked:
+                    refused.append(sentence(error, config))
+                    return None
+                raise error if isinstance(error, BadInput) else BadInput(sentence(error, config)) from error
+            except Exception as error:
+                if alone:
                     raise
-                refused.append(_sentence(error, config))
-                return None
+                logging.getLogger("erase").exception("This run failed; the others go on.")  # into its folder too
+                raise RuntimeError(f"{type(error).__name__}: {error}") from None  # as what crosses processes
 
         def main() -> None:
             for library in ("TRANSFORMERS", "DIFFUSERS"):
@@ -237,9 +254,9 @@ def command(
             except (BadInput, HydraException, OmegaConfBaseException) as error:
                 if asked:
                     raise
-                refused.append(_sentence(error, config))
-            for sentence in refused:
-                print(sentence, file=sys.stderr)
+                refused.append(sentence(error, config))
+            for said in refused:
+                print(said, file=sys.stderr)
             if refused:
                 sys.exit(2)
 

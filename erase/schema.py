@@ -17,6 +17,15 @@ class Concepts:
 
 
 @dataclass
+class Sweep:
+    """`axes` are the sweep's to fill in: what differs between its runs."""
+
+    name: str | None = None
+    retry: bool = True
+    axes: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Train:
     """`python -m erase.train`."""
 
@@ -42,6 +51,7 @@ class Train:
     runs: str = "outputs"
     cache: str = MISSING
     resume: str | None = None
+    sweep: Sweep = field(default_factory=Sweep)
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """The main command: erase a concept, judge the result, write a report. `python -m erase.train --help`."""
 
+import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -38,7 +39,9 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     model = build(config.model, "model", precision=trainer.precision)
     check_known(concepts, model.words, model.things)
     given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
-    method = build(config.method, "method", model=model, concepts=concepts, work=folder, **objects, **given)
+    cache = Path(config.cache).expanduser()
+    given |= {"work": folder, "shared": cache / "bank"}
+    method = build(config.method, "method", model=model, concepts=concepts, **objects, **given)
     judge = Judge()
     cells = protocol.cells(concepts, judge.label)
     erased = {c.label for c in cells if c.role == "concept"}
@@ -47,10 +50,11 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
     made_with = provenance()
-    reset_peak_memory(trainer.device)
     with trainer, Run(folder, settings, overrides) as run:
+        reset_peak_memory(trainer.device)
         try:
-            logger = tracker.open(folder, config.name, settings, [method.title, *(c.name for c in concepts)])
+            axes = [o for o in overrides if o.partition("=")[0] in config.sweep.axes]
+            logger = tracker.open(folder, config.name, settings, [method.title, *(c.name for c in concepts), *axes])
             if not (run.edit / "edit.json").exists():
                 fit(method, run, trainer, logger, config.checkpoint_every, passing)
                 about = {
@@ -68,7 +72,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
             model.to(trainer.device)  # Lightning leaves it on the CPU
 
             started = time.time()
-            engine = Engine(model, judge, protocol, Path(config.cache).expanduser())
+            engine = Engine(model, judge, protocol, cache)
             before = engine.judge_cells(cells, "", None)
             passed = {}
             for step in passing:
@@ -129,7 +133,7 @@ def fit(method: Any, run: Any, hardware: Any, logger: Any, every: int, passing: 
     started = time.time()
     resumed = run.checkpoint if run.checkpoint.exists() else None
     trainer.fit(method, DataLoader(range(method.steps), batch_size=None), ckpt_path=resumed, weights_only=True)  # type: ignore[arg-type]
-    method.seconds += time.time() - started
+    method.seconds += time.time() - started + method.latents.lent
 
 
 def _discard(folder: Path) -> None:
@@ -142,9 +146,16 @@ def _discard(folder: Path) -> None:
 def main(config: DictConfig) -> float | None:
     """One job; its value, for sweepers, is the erasing success rate."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from erase.record.run import Run
 
     hydra = HydraConfig.get()
-    result = train(config, Path(hydra.runtime.output_dir), list(hydra.overrides.task))
+    folder = Path(hydra.runtime.output_dir)
+    if hydra.mode == RunMode.MULTIRUN and Run.state(folder)[0] == "finished":  # by another command, since this one began
+        result = json.loads((folder / "metrics.json").read_text())
+    else:
+        result = train(config, folder, list(hydra.overrides.task))
     return result["figures"].get("esr_1", {}).get("after")
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.plugins import Plugins
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
@@ -28,9 +29,9 @@ def chosen(group: str, option: str) -> list[str]:
 
 
 def test_no_option_is_missed():
-    assert len(OPTIONS) == 34
-    assert {g for g, _ in OPTIONS} == {*AXES, "concept", "method", "trainer"}
-    files = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parent.parent.name != "preset"]
+    assert len(OPTIONS) == 35
+    assert {g for g, _ in OPTIONS} == {*AXES, "concept", "method", "trainer", "experiment"}
+    files = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parent.parent.name not in ("preset", "hydra")]
     assert len(files) == len(OPTIONS)
     assert sorted(p.stem for p in CONF.glob("*.yaml")) == ["export", "generate", "pretrain", "train"]
 
@@ -38,7 +39,7 @@ def test_no_option_is_missed():
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_option_composes_and_fits_its_constructor(group: str, option: str):
     config = composed(*chosen(group, option))
-    node = config[group]
+    node = config.get(group, {})  # an experiment is no field
     if "_target_" in node:
         check(get_object(node["_target_"]), node, group)
     if group in AXES:
@@ -64,6 +65,24 @@ def test_command_line_beats_method_beats_defaults():
     assert composed("method=adv_preserve", "preservation=none", "concept=church").preservation.weight == 0
     assert composed("method=esd", "concept=church").steps == 150
     assert composed("method=esd", "concept=church", "steps=7").steps == 7
+
+
+def test_command_line_beats_experiment_beats_preset():
+    assert composed("method=esd", "concept=church", "experiment=curves").protocol.images == 32
+    assert composed("method=esd", "concept=church", "experiment=curves", "protocol.images=3").protocol.images == 3
+    assert composed("method=esd", "concept=church").protocol.images == 8
+
+
+@pytest.mark.filterwarnings("ignore:.*is validated against ConfigStore schema")
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "submitit_slurm"])
+def test_a_launcher_has_the_fields_of_its_plugin(launcher: str):
+    Plugins.instance()  # puts the plugins' own there, against which Hydra holds ours
+    schema.register(schema.Train)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        given = ["method=esd", "concept=church", f"hydra/launcher={launcher}"]
+        found = compose("train", given, return_hydra_config=True).hydra.launcher
+    assert {*OmegaConf.load(CONF / "hydra" / "launcher" / f"{launcher}.yaml")} <= {*found}
+    assert len(found) > 6
 
 
 def test_concepts_merge():

@@ -1,22 +1,18 @@
 """This file draws what a protocol asks for and lets the judge look: once a picture, kept by all it depends on."""
 
 import hashlib
-import inspect
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import diffusers
 import torch
-import transformers
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from erase.cache import once
 from erase.judge.drawings import Drawings as Judge
-from erase.model.text_to_image import TextToImage
+from erase.model.text_to_image import TextToImage, hardware
 from erase.protocol import Cell
 from erase.protocol.drawings import Drawings as Protocol
 
@@ -58,22 +54,17 @@ class Engine:
 
     def __init__(self, model: TextToImage, judge: Judge, protocol: Protocol, cache: Path) -> None:
         self.model, self.judge, self.protocol, self.cache = model, judge, protocol, cache
-        files = [inspect.getfile(c) for c in type(model).__mro__ if c.__module__.startswith("erase.")]
-        self.code = hashlib.sha256(b"".join(Path(f).read_bytes() for f in files)).hexdigest()
 
     def _images(self, prompts: Sequence[str], seeds: Sequence[int], edit: str, folder: Path) -> Tensor:
         steps, guidance = self.protocol.steps, self.protocol.guidance_scale
-        what: dict[str, object] = {"prompts": prompts, "seeds": seeds, "model": self.model.hash, "edit": edit}
-        what |= {"steps": steps, "guidance_scale": guidance}
-        what |= {"precision": str(self.model.precision), "device": self.model.device.type}
-        what |= {"ids": self.model.tokenize(prompts).tolist(), "configs": self.model.configs, "code": self.code}
-        what |= {m.__name__: m.__version__ for m in (torch, diffusers, transformers)}
+        asked = {"prompts": prompts, "seeds": seeds, "edit": edit, "steps": steps, "guidance_scale": guidance}
+        what = {**asked, "ids": self.model.tokenize(prompts).tolist(), **self.model.depends_on}
         key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
-        path = folder / f"{key}.safetensors"
-        if not path.exists():
-            drawn = self.model.images(prompts, seeds, steps, guidance, edited=bool(edit))
-            _write(path, {"images": drawn})
-        return load_file(path)["images"]
+
+        def draw() -> dict[str, Tensor]:
+            return {"images": self.model.images(prompts, seeds, steps, guidance, edited=bool(edit))}
+
+        return once(folder / f"{key}.safetensors", draw)["images"]
 
     def judge_cells(self, cells: Sequence[Cell], edit: str, folder: Path | None, who: str = "") -> list[Judged]:
         """Pictures and scores of every cell, by the edited model whose hash is `edit`, or the unedited one (empty).
@@ -98,22 +89,16 @@ class Engine:
         return [self._judged(cell, found[cell], where) for cell in cells]
 
     def _judged(self, cell: Cell, images: Tensor, folder: Path) -> Judged:
-        seen = hashlib.sha256(f"{self.judge.hash} {cell.prompts}".encode() + images.numpy().tobytes()).hexdigest()[:32]
-        path = folder / f"{seen}.scores.safetensors"
-        if not path.exists():
+        what = f"{self.judge.hash} {cell.prompts} {hardware(torch.device('cpu'))}"
+        seen = hashlib.sha256(what.encode() + images.numpy().tobytes()).hexdigest()[:32]
+
+        def judge() -> dict[str, Tensor]:
             scores = self.judge.clip_scores(images, cell.prompts, self.model)
-            _write(path, {"clip_scores": scores, **self.judge.probabilities(images)})
-        said = load_file(path)
+            return {"clip_scores": scores, **self.judge.probabilities(images)}
+
+        said = once(folder / f"{seen}.scores.safetensors", judge)
         clip_scores = said.pop("clip_scores")
         return Judged(cell, images, said, clip_scores, self.judge.labels[cell.head])
-
-
-def _write(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Whole or not at all, whoever else writes the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part)
-    os.replace(part, path)
 
 
 def rows(judged: Sequence[Judged], which: str, step: int | None = None) -> list[dict[str, object]]:

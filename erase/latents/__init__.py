@@ -37,13 +37,14 @@ class Latents(Protocol):
     """A source of points."""
 
     paid: set[str]  # what was drawn before a resume: drawn again, it is not counted again
+    lent: float  # seconds to count besides those that passed: what others drew for this run, less what it drew again
 
     @property
     def drawn(self) -> list[str]:
         """What `paid` needs to know."""
 
-    def open(self, model: TextToImage, seed: int, folder: Path) -> None:
-        """Draw from `model`; `folder` is for what does not fit into memory."""
+    def open(self, model: TextToImage, seed: int, folder: Path, shared: Path | None = None) -> None:
+        """Draw from `model`; `folder` is for what does not fit into memory, `shared` for what other runs need too."""
 
     def declare(self, prompts: Sequence[str], kept: bool = False) -> None:
         """Say which prompts belong together, and whether they are kept or erased; nothing is drawn yet."""

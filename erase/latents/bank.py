@@ -1,7 +1,9 @@
 """This file is the trajectory bank: whole trajectories of the frozen model, drawn once, used at every step."""
 
 import hashlib
+import json
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from erase.cache import once
 from erase.errors import BadInput
 from erase.latents import Points
 from erase.model.text_to_image import Conditioning, TextToImage
@@ -30,6 +33,9 @@ class Bank:
     Published ESD-family code re-draws half a trajectory for every loss instead (about 51 F a point). Prompts are
     declared in lists; a list is cut in fixed groups and a group is drawn when one of its prompts is first needed, so
     that a resumed run rebuilds the same numbers. Kept in half precision, in memory up to `memory` bytes, then on disk.
+
+    A group depends on nothing that is edited: runs of one model and seed share it. Every run counts its passes and
+    seconds as its own, so that a cost does not tell who came first.
     """
 
     def __init__(
@@ -40,20 +46,23 @@ class Bank:
         guidance_scale: float = 3.0,
         rows: int = 32,
         memory: float = 2e9,
+        share: bool = True,
     ) -> None:
         counts = {"trajectories": trajectories, "kept_trajectories": kept_trajectories, "steps": steps, "rows": rows}
         for name, value in counts.items():
             if not 1 <= value <= 999:
                 raise BadInput(f"latents.{name}={value} must be from 1 to 999.")
         self.trajectories, self.kept_trajectories = trajectories, kept_trajectories
-        self.steps, self.guidance_scale, self.rows, self.memory = steps, guidance_scale, rows, memory
+        self.steps, self.guidance_scale, self.rows, self.memory, self.share = steps, guidance_scale, rows, memory, share
         self.groups: dict[str, Group] = {}
         self.stored: dict[str, dict[str, Tensor] | Path] = {}
         self.paid: set[str] = set()
+        self.lent = 0.0
 
-    def open(self, model: TextToImage, seed: int, folder: Path) -> None:
-        """Draw from `model`; what does not fit into memory goes to `folder`."""
+    def open(self, model: TextToImage, seed: int, folder: Path, shared: Path | None = None) -> None:
+        """Draw from `model`; what does not fit into memory goes to `folder`, what other runs need too to `shared`."""
         self.model, self.seed, self.folder, self.bytes = model, seed, folder, 0
+        self.shared = shared if self.share else None
 
     @property
     def drawn(self) -> list[str]:
@@ -69,8 +78,9 @@ class Bank:
             group = Group(tuple(fresh[at : at + size]), count)
             self.groups.update(dict.fromkeys(group.prompts, group))
 
-    def _fill(self, group: Group) -> None:
-        count, spent = group.trajectories, self.model.cost.forwards
+    def _walk(self, group: Group) -> dict[str, Tensor]:
+        """All trajectories of a group, (rows, points, channels, height, width) a column, and what they cost."""
+        count, began, spent = group.trajectories, time.time(), self.model.cost.forwards
         noise = [
             torch.randn((count, *self.model.latent_shape), generator=stream(self.seed, f"bank {prompt}"))
             for prompt in group.prompts
@@ -78,13 +88,28 @@ class Bank:
         each = Conditioning.stack([self.model.prompt([p], edited=False).expand(count) for p in group.prompts])
         walk = self.model.trajectory(each, torch.cat(noise), self.steps, self.guidance_scale, edited=False)
         points = list(walk)[:-1]
-        if group.prompts[0] in self.paid:
-            self.model.cost.forwards = spent
         columns = {name: torch.stack([getattr(p, name) for p in points], 1).half().cpu() for name in NAMES}
-        t = torch.stack([p.t for p in points]).cpu()
+        cost = {"forwards": self.model.cost.forwards - spent, "seconds": time.time() - began}
+        return {**columns, "t": torch.stack([p.t for p in points]).cpu(), **{n: torch.tensor(c) for n, c in cost.items()}}
+
+    def _key(self, group: Group) -> str:
+        own = {**vars(group), "seed": self.seed, "steps": self.steps, "guidance_scale": self.guidance_scale}
+        own |= {"code": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}
+        what = {**own, "ids": self.model.tokenize(group.prompts).tolist(), **self.model.depends_on}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+
+    def _fill(self, group: Group) -> None:
+        count, began, spent = group.trajectories, time.time(), self.model.cost.forwards
+        if self.shared:
+            drawn = once(self.shared / f"{self._key(group)}.safetensors", lambda: self._walk(group))
+        else:
+            drawn = self._walk(group)
+        new = group.prompts[0] not in self.paid
+        self.model.cost.forwards = spent + new * int(drawn["forwards"])
+        self.lent += new * float(drawn["seconds"]) - (time.time() - began)
         for i, prompt in enumerate(group.prompts):
             own = slice(i * count, (i + 1) * count)
-            self._keep(prompt, {**{n: c[own].contiguous() for n, c in columns.items()}, "t": t.clone()})
+            self._keep(prompt, {**{n: drawn[n][own].contiguous() for n in NAMES}, "t": drawn["t"].clone()})
 
     def _keep(self, prompt: str, entry: dict[str, Tensor]) -> None:
         size = sum(x.nbytes for x in entry.values())

@@ -43,6 +43,7 @@ class Method(L.LightningModule):
         batch_size: int,
         seed: int,
         work: Path,
+        shared: Path | None = None,
         name: str = "",
     ) -> None:
         super().__init__()
@@ -57,7 +58,7 @@ class Method(L.LightningModule):
         self.model, self.concepts, self.latents, self.target = model, list(concepts), latents, target
         self.preservation, self.criterion = preservation, loss
         self.steps, self.lr, self.lr_schedule, self.batch_size = steps, lr, lr_schedule, batch_size
-        self.seed, self.work = seed, work
+        self.seed, self.work, self.shared = seed, work, shared
         self.title = name or type(self).__name__
         self.candidates = preservation.candidates(model.vocabulary, self.concepts)
         model.move(parameters.names(name for name, _ in model.named_parameters()))
@@ -69,7 +70,7 @@ class Method(L.LightningModule):
     def on_fit_start(self) -> None:
         self.started = time.time()
         self.model.to(self.device)
-        self.latents.open(self.model, self.seed, self.work / "bank")
+        self.latents.open(self.model, self.seed, self.work / "bank", self.shared)
         self.latents.declare([p for c in self.concepts for p in c.prompts])
         self.preservation.open(self.model, self.latents, self.criterion, self.candidates, self.concepts, self.seed)
         if self._kept_state:
@@ -115,7 +116,7 @@ class Method(L.LightningModule):
         checkpoint["preservation"] = self.preservation.state_dict()
         checkpoint["drawn"] = self.latents.drawn
         checkpoint["cost"] = vars(self.model.cost).copy()
-        checkpoint["seconds"] = self.seconds + time.time() - self.started
+        checkpoint["seconds"] = self.seconds + time.time() - self.started + self.latents.lent
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._kept_state = checkpoint["preservation"]

@@ -58,11 +58,14 @@ class StableDiffusion(TextToImage):
             # PyTorch's fused attention goes backwards slowly there: a step of the miniature takes 0.52 s with, 0.33 without
             self.pipe.unet.set_attn_processor(AttnProcessor())
 
+    @property
+    def truth_folder(self) -> Path:
+        return Path(self.truths or Path(self.source, "retrained"))
+
     def retrained(self, labels: Collection[str | None]) -> Retrained | None:
-        folder = Path(self.truths or Path(self.source, "retrained"))
-        if self.truths and not folder.is_dir():
+        if self.truths and not self.truth_folder.is_dir():
             raise BadInput(f"model.retrained={self.truths} is not a folder.")
-        return Retrained.find(folder, labels, self.hash)
+        return Retrained.find(self.truth_folder, labels, self.hash)
 
     def tokenize(self, prompts: Sequence[str]) -> Tensor:
         ids = self.pipe.tokenizer(list(prompts), padding="max_length", truncation=True, return_tensors="pt").input_ids

@@ -1,12 +1,17 @@
 """This file is the door to a diffusion model: what methods, banks and judges may ask of it."""
 
+import hashlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
+import transformers
 from diffusers import DDIMScheduler, DiffusionPipeline
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -92,6 +97,15 @@ class TextToImage(ABC):
         return found
 
     @property
+    def depends_on(self) -> dict[str, object]:
+        """All that what it draws depends on to the last bit, besides what is asked of it: for the key of what runs share."""
+        files = [inspect.getfile(c) for c in type(self).__mro__ if c.__module__.startswith("erase.")]
+        code = hashlib.sha256(b"".join(Path(f).read_bytes() for f in files)).hexdigest()
+        versions = {m.__name__: m.__version__ for m in (torch, diffusers, transformers)}
+        own = {"model": self.hash, "configs": self.configs, "precision": str(self.precision), "code": code}
+        return {**own, **versions, "hardware": hardware(self.device)}
+
+    @property
     @abstractmethod
     def latent_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one latent."""
@@ -139,6 +153,11 @@ class TextToImage(ABC):
                 parameter.requires_grad_(True)
             else:
                 parameter.data = parameter.data.to(self.precision)
+
+    @property
+    @abstractmethod
+    def truth_folder(self) -> Path:
+        """Where networks lie that were trained in the same way without a concept."""
 
     def retrained(self, labels: Collection[str | None]) -> Retrained | None:
         """The network trained in the same way without `labels`, the judge's; None where there is none.
@@ -240,6 +259,13 @@ class TextToImage(ABC):
         *_, last = self.trajectory(self.prompt(prompts, edited), self.noise(seeds), steps, guidance_scale, edited)
         decoded = self.decode(last.x_t)
         return ((decoded.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu().contiguous()
+
+
+def hardware(device: torch.device) -> str:
+    """What rounding depends on: the kind of GPU, or the CPU's instructions and the number of threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.backends.cpu.get_cpu_capability()} {torch.get_num_threads()}"
 
 
 def swapped(module: nn.Module, weights: dict[str, Tensor] | None, *args: object, **kwargs: object) -> object:

@@ -20,8 +20,9 @@ import torch
 from filelock import FileLock, Timeout
 from PIL import Image
 
-from erase.errors import BadInput
+from erase.errors import BadInput, Busy
 from erase.judge.engine import Judged, rows
+from erase.record.key import deciding
 from erase.record.pictures import before_after
 from erase.record.report import write_report
 
@@ -65,15 +66,8 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: bytes, since the process began
 
 
-def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dots between names."""
-    if not isinstance(node, Mapping):
-        return {prefix: node}
-    return {key: value for name, child in node.items() for key, value in _flat(child, f"{prefix}.{name}".lstrip(".")).items()}
-
-
 class Run:
-    """A run's folder as a context: `status.json` says running, then finished, or failed and why.
+    """A run's folder as a context: `status.json` says running, then finished, failed or cut off, and why.
 
     `settings` is the resolved config, `overrides` what of it the command line said: a resumed run repeats them. Opening
     refuses, with BadInput, a folder in which another process works, and one whose settings are no longer the same.
@@ -92,6 +86,30 @@ class Run:
         return run
 
     @staticmethod
+    def status(folder: Path) -> dict[str, Any]:
+        """What status.json says; empty where there is none."""
+        with suppress(FileNotFoundError):
+            return json.loads((folder / "status.json").read_text())
+        return {}
+
+    @classmethod
+    def state(cls, folder: Path, since: float = 0) -> tuple[str, str]:
+        """How far the run in `folder` is, and why it failed: new, working (in another process), cut off, finished, failed.
+
+        `new` too where nothing was written `since` (seconds of the epoch).
+        """
+        status = cls.status(folder)
+        if status.get("written", -1) < since:
+            return "new", ""
+        if status["status"] != "running":
+            return status["status"], status.get("why", "")
+        try:
+            with FileLock(folder / ".lock", timeout=0):
+                return "cut off", ""
+        except Timeout:
+            return "working", ""
+
+    @staticmethod
     def discard(folder: Path) -> None:
         """Take away the folder of a run that was refused before it began, if it holds only what Hydra wrote there."""
         hydra = {".hydra", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "train.log"}
@@ -101,9 +119,9 @@ class Run:
     def __enter__(self) -> "Run":
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=1)  # who only looks whether it is held lets go at once
         except Timeout:
-            raise BadInput(f"{self.folder} belongs to a run that still works: wait for it or end it first.") from None
+            raise Busy(f"{self.folder} belongs to a run that still works: wait for it or end it first.") from None
         kept = self.folder / "config.json"
         if kept.is_file():
             self._compare(json.loads(kept.read_text())["settings"])
@@ -114,16 +132,18 @@ class Run:
         return self
 
     def _compare(self, kept: Mapping[str, Any]) -> None:
-        then, now = _flat(kept), _flat(json.loads(json.dumps(self.settings)))
-        places = ("resume", "runs", "cache")  # where things lie, not what is done
-        changed = [k for k in sorted({*then, *now}) if k not in places and then.get(k) != now.get(k)]
+        then, now = deciding(kept), deciding(json.loads(json.dumps(self.settings)))
+        changed = [k for k in sorted({*then, *now}) if then.get(k) != now.get(k)]
         if changed:
             said = ", ".join(f"{k} was {then.get(k)} and is {now.get(k)}" for k in changed[:5])
             self._lock.release()
             raise BadInput(f"{self.folder} cannot go on: its settings have changed since it began: {said}.")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._status("failed", f"{kind.__name__}: {error}") if kind else self._status("finished")
+        if kind:  # an interrupted run has not failed
+            self._status("failed" if issubclass(kind, Exception) else "cut off", f"{kind.__name__}: {error}")
+        else:
+            self._status("finished")
         self._lock.release()
 
     def _status(self, state: str, why: str | None = None) -> None:

@@ -61,7 +61,7 @@ class WandB:
         mark = folder / "wandb" / "run-id"
         if not mark.exists():
             mark.write_text(secrets.token_hex(4))
-        settings: dict[str, Any] = {"job_type": "train", "tags": list(tags), "group": self.group, "config": config}
+        settings: dict[str, Any] = {"job_type": "train", "tags": [t[:64] for t in tags], "group": self.group, "config": config}
         settings |= {"id": mark.read_text(), "resume": "allow"}  # a resumed run goes on in the same W&B run
         self.logger = WandbLogger(name, str(folder), project=self.project, offline=offline, log_model=False, **settings)
         return self.logger

@@ -1,11 +1,17 @@
 """Trainers: which hardware a run uses, and in what precision."""
 
 import logging
+import os
+import tempfile
 import warnings
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from filelock import FileLock, Timeout
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from erase.errors import BadInput
 
@@ -26,7 +32,8 @@ class Trainer:
     """One device and one precision. Fields are checked when it is made, before anything is loaded or written.
 
     `accelerator` is auto, cpu or gpu; `precision` is 32, bf16, or auto: bf16 on a GPU that has it, else 32; `threads`
-    are the CPU's, None for as many as it has cores.
+    are the CPU's, None for as many as it has cores. As a context it holds a GPU: runs that go on at once have one each,
+    and share the first where there are not as many.
     """
 
     def __init__(self, accelerator: str = "auto", precision: str | int = "auto", threads: int | None = None) -> None:
@@ -43,9 +50,19 @@ class Trainer:
     def __enter__(self) -> "Trainer":
         self._before = torch.get_num_threads()
         torch.set_num_threads(self.threads or self._before)
+        self._held: FileLock | None = None
+        for index in range(torch.cuda.device_count() if self.device.type == "cuda" else 0):
+            name = f"erase-{os.getuid()}-{torch.cuda.get_device_properties(index).uuid}.lock"
+            with suppress(Timeout):
+                self._held = FileLock(Path(tempfile.gettempdir(), name), timeout=0)
+                self._held.acquire()
+                self.device = torch.device("cuda", index)
+                break
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._held:
+            self._held.release()
         torch.set_num_threads(self._before)  # the next job of a sweep chooses its own
 
     def lightning(self, **settings: Any) -> L.Trainer:
@@ -54,8 +71,11 @@ class Trainer:
             logging.getLogger(name).setLevel(logging.ERROR)
         for message in ADVICE:
             warnings.filterwarnings("ignore", f".*{message}")
+        # in a job of SLURM's Lightning would take the queue's part, which is the launcher's: it sees one machine
+        plugins = [*settings.pop("plugins", []), LightningEnvironment()]
         accelerator = "gpu" if self.device.type == "cuda" else "cpu"
-        return L.Trainer(accelerator=accelerator, devices=1, **settings)
+        devices = 1 if self.device.index is None else [self.device.index]
+        return L.Trainer(accelerator=accelerator, devices=devices, plugins=plugins, **settings)
 
 
 def device_of(name: str, field: str) -> torch.device:

@@ -82,6 +82,42 @@ def test_what_was_drawn_before_a_resume_is_counted_once(model: StableDiffusion, 
     assert model.cost.forwards == 3 * 2 * 3 * 2  # prompts, trajectories, steps, guidance
 
 
+def test_runs_share_what_is_drawn_and_each_counts_it(tmp_path: Path):
+    def drawn(shared: Path | None, paid: bool = False) -> tuple[Tensor, int, float]:
+        """By a run of its own, with other weights that move."""
+        model = StableDiffusion("miniature")
+        model.move(["unet.conv_out.weight" if shared else "unet.conv_in.weight"])
+        bank = Bank(trajectories=2, steps=3)
+        bank.paid = {"a church"} if paid else set()
+        bank.open(model, 0, tmp_path, shared)
+        bank.declare(["a church", "a barn"])
+        return bank.draw(["a church", "a barn"], "keep", 5).x_t, model.cost.forwards, bank.lent
+
+    alone, passes, nothing = drawn(None)
+    first, *_ = drawn(tmp_path / "shared")
+    (file,) = (tmp_path / "shared").iterdir()
+    made = file.stat().st_mtime_ns
+    second, again, lent = drawn(tmp_path / "shared")
+    assert file.stat().st_mtime_ns == made
+    assert torch.equal(alone, first)
+    assert torch.equal(alone, second)
+    assert again == passes == 2 * 2 * 3 * 2  # prompts, trajectories, steps, guidance
+    assert abs(nothing) < 0.01 < lent  # what was drawn by others takes their time
+    _, free, lent = drawn(tmp_path / "shared", paid=True)
+    assert free == 0
+    assert lent < 0
+
+
+@pytest.mark.parametrize("other", [{"steps": 2}, {"guidance_scale": 2.0}, {"trajectories": 1}, {"rows": 2}, {}])
+def test_nothing_else_is_taken_for_the_same(other: dict[str, float], model: StableDiffusion, tmp_path: Path):
+    for n, (seed, fields) in enumerate(((0, {}), (0 if other else 1, other))):
+        bank = Bank(**{"trajectories": 2, "steps": 3, "rows": 4, **fields})
+        bank.open(model, seed, tmp_path, tmp_path / "shared")
+        bank.declare(["a church", "a barn"])
+        bank.draw(["a church"], "erase", 0)
+        assert len(list((tmp_path / "shared").iterdir())) == n + 1
+
+
 def test_what_does_not_fit_in_memory_lies_on_disk(model: StableDiffusion, tmp_path: Path):
     small, large = opened(model, tmp_path / "bank", memory=0), opened(model, tmp_path)
     a, b = (bank.draw(["a church"] * 3, "erase", 2) for bank in (small, large))

@@ -1,5 +1,9 @@
 """The hardware of a run."""
 
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -18,6 +22,18 @@ def test_threads_are_given_back():
     with Trainer("cpu", threads=2):
         assert torch.get_num_threads() == 2
     assert torch.get_num_threads() == 1
+
+
+def test_runs_at_once_have_a_gpu_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    fakes = {"is_available": True, "is_bf16_supported": True, "device_count": 2}
+    for name, value in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: SimpleNamespace(uuid=f"card-{i}"))
+    with Trainer() as first, Trainer() as second, Trainer() as third:
+        assert [t.device.index for t in (first, second, third)] == [0, 1, None]
+    with Trainer("gpu") as again:
+        assert again.device.index == 0
 
 
 @pytest.mark.parametrize(("field", "value"), [("accelerator", "abacus"), ("precision", "8"), ("threads", 0)])

@@ -1,0 +1,26 @@
+"""This file is what several runs share: made once, by whoever comes first; the others wait for it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+
+def once(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of the file `path`; where there is none, those that `make` gives, which are kept there.
+
+    Of several processes one makes them. A killed one leaves no lock, and no half a file.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_suffix(".lock")
+        with FileLock(lock):
+            if not path.exists():
+                part = path.with_suffix(f".{os.getpid()}.part")
+                save_file({name: tensor.contiguous() for name, tensor in make().items()}, part)
+                os.replace(part, path)
+            lock.unlink(missing_ok=True)  # who waits for it holds it still, and then finds the file
+    return load_file(path)

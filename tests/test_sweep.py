@@ -1,0 +1,259 @@
+"""Sweeps from outside: killed and started again, failing, several processes, as files; what W&B is told of them."""
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import QUICK, ROOT, Command
+from filelock import FileLock
+from joblib import cpu_count
+from safetensors.torch import load_file
+from wandb.proto import wandb_internal_pb2
+
+KILLED = ["-m", "+method=adv_preserve", "concept=church", "seed=0,1", *QUICK, "steps=12", "checkpoint_every=3"]
+KILLED += ["preservation.every=4", "sweep.name=killed"]
+SECRET = "a-key-that-must-not-leak"
+
+
+def only(folder: Path, name: str) -> Path:
+    (found,) = folder.glob(f"multirun/*/{name}-????????")
+    return found
+
+
+def result(run: Path) -> tuple[dict[str, torch.Tensor], object, object]:
+    """Weights, figures, passes."""
+    metrics = json.loads((run / "metrics.json").read_text())
+    passes = {n: c for n, c in metrics["cost"].items() if n in ("forwards", "backwards")}
+    return load_file(run / "edit" / "edit.safetensors"), metrics["figures"], passes
+
+
+def same(one: Path, other: Path) -> bool:
+    (a, *rest), (b, *others) = result(one), result(other)
+    return a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a) and rest == others
+
+
+def outcomes(at: Path) -> dict[str, str]:
+    """By the name of a run, without its digest."""
+    (summary,) = at.glob("multirun/*/summary.json")
+    return {key.rpartition("-")[0]: run["outcome"] for key, run in json.loads(summary.read_text())["runs"].items()}
+
+
+def kill(at: Path, environment: dict[str, str], name: str) -> None:
+    """Start the sweep, and end it in the middle of the training of `name`."""
+    args = [sys.executable, "-m", "erase.train", *KILLED]
+    with subprocess.Popen(args, cwd=at, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as victim:
+        rows = 0
+        while rows < 6:
+            assert victim.poll() is None, "finished before it could be killed"
+            time.sleep(0.01)
+            rows = sum(len(p.read_text().splitlines()) for p in at.glob(f"multirun/killed/{name}-*/training.csv"))
+        victim.send_signal(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def killed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a sweep of two runs was killed in each of them, with W&B, and then came to its end."""
+    at = tmp_path_factory.mktemp("killed")
+    env = {**os.environ, "ERASE_CACHE": str(cache), "WANDB_API_KEY": SECRET, "HOME": str(at)}
+    for seed in (0, 1):
+        kill(at, env, f"adv_preserve-church-{seed}")
+    args = [sys.executable, "-m", "erase.train", *KILLED]
+    done = subprocess.run(args, cwd=at, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "2 runs, 1 to do, 1 finished before" in done.stderr
+    return at
+
+
+def test_killed_twice_it_ends_as_if_undisturbed(killed: Path, command: Command, tmp_path: Path):
+    assert outcomes(killed) == {"adv_preserve-church-0": "skipped", "adv_preserve-church-1": "resumed"}
+    cold = {"ERASE_CACHE": str(tmp_path / "cold")}  # and with nothing that others drew
+    done = command("train", *KILLED, "logger=none", "checkpoint_every=99", **cold)
+    assert done.returncode == 0, done.stderr
+    assert outcomes(tmp_path) == dict.fromkeys(outcomes(killed), "finished")
+    assert {p.name for p in tmp_path.glob("multirun/killed/*")} == {p.name for p in killed.glob("multirun/killed/*")}
+    for name in outcomes(killed):
+        assert same(only(killed, name), only(tmp_path, name)), name
+        for file in ("training.csv", "adversary.jsonl"):
+            assert (only(killed, name) / file).read_text() == (only(tmp_path, name) / file).read_text()
+    states = [(p, p.stat().st_mtime_ns) for p in tmp_path.glob("multirun/killed/*/*")]
+    done = command("train", *KILLED)
+    assert done.returncode == 0, done.stderr
+    assert "2 runs, 0 to do, 2 finished before" in done.stderr
+    assert [(p, p.stat().st_mtime_ns) for p in tmp_path.glob("multirun/killed/*/*")] == states
+
+
+def records(path: Path, block: int = 32768) -> Iterator[wandb_internal_pb2.Record]:
+    """What a .wandb file holds: LevelDB's log of protobuf records, behind a head of seven bytes."""
+    data, part, at = path.read_bytes(), b"", 7
+    while at + 7 <= len(data):
+        if block - at % block < 7:  # no room for a head: the rest of a block is padding
+            at += block - at % block
+            continue
+        _, size, kind = struct.unpack("<IHB", data[at : at + 7])
+        part += data[at + 7 : at + 7 + size]
+        at += 7 + size
+        if kind in (1, 4):  # whole, or the last part of one
+            yield wandb_internal_pb2.Record.FromString(part)
+            part = b""
+
+
+def test_what_wandb_is_told(killed: Path):
+    for seed in (0, 1):
+        run = only(killed, f"adv_preserve-church-{seed}")
+        files = sorted(run.glob("wandb/offline-run-*/run-*.wandb"))
+        assert len(files) == 2  # it was cut off once, and went on
+        found = [record for path in files for record in records(path)]
+        told = [record.run for record in found if record.HasField("run")]
+        assert len({r.run_id for r in told}) == 1
+        for r in told:
+            assert (r.run_group, r.job_type, r.display_name) == ("killed", "train", f"adv_preserve-church-{seed}")
+            assert {*r.tags} == {"adv_preserve", "church", f"seed={seed}"}
+        config = {item.key: item.value_json for r in told for item in r.config.update}
+        assert json.loads(config["seed"]) == seed
+        assert json.loads(config["preservation"])["every"] == 4
+        summary = {i.key or "/".join(i.nested_key): i.value_json for f in found for i in f.summary.update}
+        figures = json.loads((run / "metrics.json").read_text())["figures"]
+        assert json.loads(summary["esr_1/after"]) == figures["esr_1"]["after"]
+        history = [{i.key or "/".join(i.nested_key) for i in f.history.item} for f in found if f.HasField("history")]
+        assert any("train/erase" in h for h in history)
+        assert list(run.glob("wandb/offline-run-*/files/media/images/grid/*.png"))
+
+
+def test_no_key_is_in_any_file(killed: Path):
+    files = [p for p in killed.rglob("*") if p.is_file() and not p.is_symlink()]
+    assert len(files) > 100
+    assert [p for p in files if SECRET.encode() in p.read_bytes()] == []
+
+
+def test_what_fails_is_named_and_ends_no_other(command: Command, tmp_path: Path):
+    beyond = 10**21  # a seed that no generator takes: found out by the judge, when training is over
+    fields = ["-m", "method=esd", "concept=church", "logger=none", *QUICK, f"protocol.seed=0,{beyond}", "lr=1e30,1e-4,-1"]
+    done = command("train", *fields)
+    assert done.returncode == 4, done.stderr
+    runs = json.loads((tmp_path / "multirun" / "sweep" / "summary.json").read_text())["runs"]
+    by = {tuple(float(o.split("=")[1]) for o in r["overrides"][-2:]): (key, r["outcome"], r["why"]) for key, r in runs.items()}
+    good, *rest = by[0, 1e-4]
+    assert rest == ["finished", ""]
+    for seed in (0, beyond):
+        assert by[seed, 1e30][1] == "failed"
+        assert "is too high: the loss is" in by[seed, 1e30][2]
+        assert by[seed, -1][1:] == ("refused", "lr=-1.0 must be greater than 0.")
+    late, outcome, why = by[beyond, 1e-4]
+    assert outcome == "failed"
+    assert why.startswith("ValueError: ")
+    assert f"{late}: {why}" in done.stderr.splitlines()
+    assert "Traceback" in (tmp_path / "multirun" / "sweep" / late / "train.log").read_text()
+    written = (tmp_path / "multirun" / "sweep" / good / "status.json").stat().st_mtime_ns
+
+    left = command("train", *fields, "sweep.retry=false", "lr=1e30,1e-4")  # the last of two values counts
+    assert left.returncode == 4
+    assert "4 runs, 0 to do, 1 finished before" in left.stderr
+    at = tmp_path / "multirun" / "sweep" / late
+    steps = (at / "training.csv").stat().st_mtime_ns
+    again = command("train", *fields)
+    assert again.returncode == 4
+    assert "6 runs, 5 to do, 1 finished before" in again.stderr
+    assert (tmp_path / "multirun" / "sweep" / good / "status.json").stat().st_mtime_ns == written
+    assert (at / "training.csv").stat().st_mtime_ns == steps  # its edit was there: only what failed is done again
+
+
+def test_nothing_that_can_be_done(command: Command, tmp_path: Path):
+    done = command("train", "-m", "method=esd", "concept=church", "lr=-1,-2", *QUICK)
+    assert done.returncode == 2
+    assert "lr=-2.0 must be greater than 0." in done.stderr
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["summary.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "says"),
+    [
+        (["method=esd,nope", "concept=church"], {}, "adv_preserve, esd"),
+        (["method=esd", "concept=church", "stps=1,2"], {}, "steps"),
+        (["method=esd", "concept=church", "seed=0,1"], {"LOCAL_RANK": "1"}, "one device a run"),
+        (["method=esd", "concept=church", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=many"], {}, "n_jobs"),
+    ],
+)
+def test_a_sweep_that_is_none_is_one_sentence(
+    arguments: list[str], environment: dict[str, str], says: str, command: Command, tmp_path: Path
+):
+    done = command("train", "-m", *arguments, **environment)
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_a_run_in_which_another_process_works_is_left_to_it(command: Command, tmp_path: Path):
+    fields = ["-m", "method=esd", "concept=church", "logger=none", *QUICK]
+    assert command("train", *fields).returncode == 0
+    run = only(tmp_path, "esd-church-0")
+    status = json.loads((run / "status.json").read_text())
+    (run / "status.json").write_text(json.dumps(status | {"status": "running"}))
+    with FileLock(run / ".lock"):
+        done = command("train", *fields)
+    assert done.returncode == 0, done.stderr
+    assert outcomes(tmp_path) == {"esd-church-0": "elsewhere"}
+
+
+@pytest.mark.parametrize(
+    "launcher", [["joblib"], ["submitit_local", "hydra.sweeper.max_batch_size=1"]], ids=["joblib", "submitit"]
+)
+def test_in_processes_of_their_own(launcher: list[str], command: Command, tmp_path: Path):
+    fields = ["-m", "method=esd", "concept=church", "logger=none", "lr=1e-4,1e30", *QUICK]
+    shared = {"ERASE_CACHE": str(tmp_path / "cache")}  # empty: both draw what they share
+    done = command("train", *fields, f"hydra/launcher={launcher[0]}", *launcher[1:], **shared)
+    assert done.returncode == 4, done.stderr
+    runs = json.loads((tmp_path / "multirun" / "sweep" / "summary.json").read_text())["runs"]
+    good, bad = ((key, run["outcome"], run["why"]) for key, run in runs.items())
+    assert good[1] == "finished"
+    assert bad[1] == "failed"
+    assert "lr=1e+30 is too high" in bad[2]
+    assert "2 of 2: " in done.stderr
+    assert "it/s" not in done.stderr
+    config = json.loads((tmp_path / "multirun" / "sweep" / good[0] / "config.json").read_text())
+    threads = config["settings"]["trainer"]["threads"]
+    assert threads == (max(1, cpu_count() // 2) if launcher[0] == "joblib" else 1)
+    alone = command("train", "method=esd", "concept=church", "logger=none", "lr=1e-4", *QUICK, f"trainer.threads={threads}")
+    assert alone.returncode == 0, alone.stderr
+    assert same(tmp_path / "multirun" / "sweep" / good[0], tmp_path / "outputs" / "esd-church-0")
+
+
+def test_a_process_that_dies_ends_no_run(command: Command, tmp_path: Path, cache: Path):
+    fields = ["-m", "method=esd", "concept=church", "seed=0,1", "logger=none", *QUICK, "steps=12", "checkpoint_every=3"]
+    args = [sys.executable, "-m", "erase.train", *fields, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    env, pipe = {**os.environ, "ERASE_CACHE": str(cache)}, subprocess.PIPE
+    with subprocess.Popen(args, cwd=tmp_path, env=env, stdout=pipe, stderr=pipe, text=True) as sweep:
+        while not (logs := list(tmp_path.glob("multirun/*/*/training.csv"))) or len(logs[0].read_text().splitlines()) < 6:
+            assert sweep.poll() is None, sweep.communicate()
+            time.sleep(0.01)
+        os.kill(json.loads((logs[0].parent / "status.json").read_text())["pid"], signal.SIGKILL)
+        _, said = sweep.communicate()
+    assert sweep.returncode == 0, said
+    assert outcomes(tmp_path) == {"esd-church-0": "finished", "esd-church-1": "finished"}
+    run = logs[0].parent
+    assert command("train", *fields[1:3], f"seed={run.name.split('-')[2]}", *fields[4:]).returncode == 0
+    (alone,) = tmp_path.glob("outputs/*")
+    assert same(run, alone)
+
+
+def test_a_study_is_a_file(command: Command, tmp_path: Path):
+    study = ["--config-dir", str(ROOT / "experiments" / "first_figures"), "--config-name", "sweep"]
+    smaller = ["concept=church,garbage_truck", "method=esd", "seed=1", "logger=none", *QUICK]
+    done = command("train", smaller[0], *study, *smaller[1:])
+    assert done.returncode == 0, done.stderr
+    assert outcomes(tmp_path) == {"esd-church-1": "finished", "esd-garbage_truck-1": "finished"}
+    run = only(tmp_path, "esd-church-1")
+    assert run.parent == tmp_path / "multirun" / "first_figures"
+    config = json.loads((run / "config.json").read_text())
+    assert config["settings"]["protocol"]["images"] == 1  # the line beats the file
+    assert config["settings"]["sweep"]["axes"] == ["concept"]
+    done = command("train", f"resume={run}", *study)
+    assert done.returncode == 2
