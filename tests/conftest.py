@@ -8,6 +8,7 @@ from pathlib import Path
 
 os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "WANDB_SILENT": "true", "COLUMNS": "160"}
 
+import forked
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -50,9 +51,7 @@ def command(cache: Path, tmp_path: Path) -> Command:
     def run(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "ERASE_CACHE": str(cache), **environment}
         env.pop("HYDRA_FULL_ERROR", None)
-        return subprocess.run(
-            [sys.executable, "-m", f"erase.{name}", *arguments], cwd=tmp_path, env=env, capture_output=True, text=True
-        )
+        return forked.run(f"erase.{name}", arguments, tmp_path, env)
 
     return run
 

@@ -1,0 +1,39 @@
+"""This file is commands as processes forked from one that has imported what they need: what a user waits for once."""
+
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
+    [
+        *("erase.command", "erase.method.redirect", "erase.model.stable_diffusion", "erase.record.run", "erase.metric.figures"),
+        *("erase.record.training", "erase.latents.bank", "erase.preservation.adversarial", "wandb"),
+    ]
+)
+
+
+def run(module: str, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """`python -m module` with `arguments`, what it said and its exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        said = [Path(folder, name) for name in ("out", "err")]
+        process = SERVER.Process(target=_main, args=(module, [*arguments], cwd, dict(environment), said))
+        process.start()
+        process.join()
+        out, err = (path.read_text() for path in said)
+    return subprocess.CompletedProcess([module, *arguments], process.exitcode or 0, out, err)
+
+
+def _main(module: str, arguments: list[str], cwd: Path, environment: dict[str, str], said: list[Path]) -> None:
+    for number, path in enumerate(said, 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
