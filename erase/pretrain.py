@@ -12,6 +12,7 @@ from erase.command import command
 def main(config: DictConfig) -> None:
     """All the stages that `config` names."""
     from erase.errors import BadInput
+    from erase.miniature import world
     from erase.miniature.training import STAGES, pretrain
 
     for stage in config.stages:
@@ -21,9 +22,14 @@ def main(config: DictConfig) -> None:
             raise BadInput(f"steps.{stage}={config.steps.get(stage)} must be at least 1.")
     if config.drawings < 192:
         raise BadInput(f"drawings={config.drawings} must be at least 192, a batch of the largest stage.")
-    out = Path(config.out)
-    pretrain(out, Path(config.work), config.seed, config.drawings, dict(config.steps), tuple(config.stages))
-    print(f"{out}: {', '.join(config.stages)} trained")
+    if config.without is not None:
+        if config.without not in world.SUBJECTS:
+            raise BadInput(f"without={config.without} is not one of: {', '.join(world.SUBJECTS)}.")
+        if [*config.stages] != ["unet"]:
+            raise BadInput(f"without={config.without} retrains the UNet, which shares all else: stages=[unet].")
+    out, steps, stages = Path(config.out), dict(config.steps), tuple(config.stages)
+    pretrain(out, Path(config.work), config.seed, config.drawings, steps, stages, config.without)
+    print(f"{out}: {', '.join(stages)} trained" + (f" without {config.without}" if config.without else ""))
 
 
 if __name__ == "__main__":

@@ -88,6 +88,7 @@ class Pretrain:
     drawings: int = 48000
     steps: dict[str, int] = field(default_factory=dict)
     stages: list[str] = field(default_factory=list)
+    without: str | None = None
 
 
 def register(command: type) -> None:

@@ -18,6 +18,7 @@ from conftest import QUICK, Command
 from filelock import FileLock
 from safetensors.torch import load_file
 
+from erase.miniature import world
 from erase.model.edit import Edit
 
 
@@ -80,7 +81,7 @@ def test_what_has_no_such_network_is_held_against_none(held: Path, command: Comm
 
 def test_cost_is_counted(finished: Path):
     cost = json.loads((finished / "metrics.json").read_text())["cost"]
-    pairs, candidates, erased = 4 * 8, 35, 3
+    pairs, candidates, erased = 4 * 8, len(world.vocabulary()) - 1, 3
     assert cost["backwards"] == 2 * pairs
     # bank: 3 points of 2 F for every prompt; one scoring of 2 points; 2 F a pair
     assert cost["forwards"] == (candidates + erased) * 3 * 2 + candidates * 2 + 2 * pairs

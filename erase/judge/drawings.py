@@ -22,8 +22,8 @@ class Drawings(nn.Module):
         self.classifier = Classifier.load(self.folder / "judge")
         self.clip = CLIPModel.from_pretrained(self.folder / "clip", dtype=torch.float32).eval()
         self.num_features = self.clip.config.projection_dim
-        weights = [(self.folder / part / "model.safetensors").read_bytes() for part in ("judge", "clip")]
-        self.hash = hashlib.sha256(b"".join(weights)).hexdigest()
+        files = ("judge/model.safetensors", "judge/judge.json", "clip/model.safetensors")
+        self.hash = hashlib.sha256(b"".join((self.folder / f).read_bytes() for f in files)).hexdigest()
 
     @property
     def labels(self) -> dict[str, tuple[str, ...]]:
@@ -36,8 +36,9 @@ class Drawings(nn.Module):
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> dict[str, Tensor]:
-        """Class probabilities (batch, labels) of every head for uint8 `images` (batch, 3, 64, 64)."""
-        return {name: logits.softmax(-1) for name, logits in self.classifier(images.float() / 127.5 - 1).items()}
+        """Calibrated class probabilities (batch, labels) of every head for uint8 `images` (batch, 3, 64, 64)."""
+        found: dict[str, Tensor] = self.classifier(images.float() / 127.5 - 1)
+        return found
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:

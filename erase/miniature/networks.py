@@ -98,24 +98,31 @@ class Classifier(nn.Module):
         config = ResNetConfig(embedding_size=24, hidden_sizes=sizes, depths=[1, 2, 2, 1], layer_type="basic")
         self.body = ResNetModel(config)
         self.heads = nn.ModuleDict({name: nn.Linear(sizes[-1], len(labels)) for name, labels in self.HEADS.items()})
+        self.temperatures = dict.fromkeys(self.HEADS, 1.0)  # fitted on unseen drawings: Guo et al. 2017
 
-    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Logits (batch, labels) of every head for `images` (batch, 3, 64, 64) between -1 and 1."""
+    def logits(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Uncalibrated logits (batch, labels) of every head for `images` (batch, 3, 64, 64) between -1 and 1."""
         features = self.body(images).pooler_output.flatten(1)
         return {name: head(features) for name, head in self.heads.items()}
 
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Calibrated probabilities (batch, labels) of every head for `images` (batch, 3, 64, 64) between -1 and 1."""
+        return {name: (logits / self.temperatures[name]).softmax(-1) for name, logits in self.logits(images).items()}
+
     def save(self, folder: Path) -> None:
-        """Write weights and the names of every head's labels."""
+        """Write weights, the names of every head's labels and its temperature."""
         folder.mkdir(parents=True, exist_ok=True)
         save_file({k: v.contiguous() for k, v in self.state_dict().items()}, folder / "model.safetensors")
-        (folder / "labels.json").write_text(json.dumps(self.HEADS, indent=1) + "\n")
+        about = {"labels": self.HEADS, "temperatures": self.temperatures}
+        (folder / "judge.json").write_text(json.dumps(about, indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> "Classifier":
         """The judge of `folder`; ValueError when its labels are not this world's."""
-        labels = {k: tuple(v) for k, v in json.loads((folder / "labels.json").read_text()).items()}
-        if labels != cls.HEADS:
+        about = json.loads((folder / "judge.json").read_text())
+        if {k: tuple(v) for k, v in about["labels"].items()} != cls.HEADS:
             raise ValueError(f"the judge in {folder} knows other labels than this world")
         judge = cls()
+        judge.temperatures = about["temperatures"]
         judge.load_state_dict(load_file(folder / "model.safetensors"))
         return judge.eval()

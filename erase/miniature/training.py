@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ import lightning as L
 import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
+from diffusers.models.attention_processor import AttnProcessor
 from lightning.pytorch.callbacks import ModelCheckpoint
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -33,18 +35,19 @@ class Drawings:
 
     CAPTIONS = 4
 
-    def __init__(self, folder: Path, seed: int, count: int, without: tuple[str, ...] = ()) -> None:
-        self.scenes = [world.scene(seed, i, without) for i in range(count)]
+    def __init__(self, folder: Path, seed: int, count: int) -> None:
+        self.scenes = [world.scene(seed, i) for i in range(count)]
         self.captions = [
             [world.caption(s, world.generator(seed, 1, i, k)) for k in range(self.CAPTIONS)] for i, s in enumerate(self.scenes)
         ]
-        path = folder / f"drawings-{seed}-{count}-{'-'.join(without)}.npy"
+        path = folder / f"drawings-{seed}-{count}.npy"
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             images = np.stack([painters.picture(s) for s in tqdm(self.scenes, "drawing", unit="scene")])
-            with open(path.with_suffix(".part"), "wb") as file:
+            part = path.with_suffix(f".{os.getpid()}.part")  # stages may be trained side by side
+            with open(part, "wb") as file:
                 np.save(file, images)
-            path.with_suffix(".part").rename(path)
+            part.rename(path)
         self.images = np.load(path, mmap_mode="r")
 
     def labels(self) -> dict[str, Tensor]:
@@ -92,6 +95,10 @@ class Stage(L.LightningModule):
         order = torch.randperm(count, generator=torch.Generator().manual_seed(self.seed * 7919 + epoch))
         return order[at * self.batch_size : (at + 1) * self.batch_size]
 
+    def rate(self, step: int) -> float:
+        """Learning rate of `step` as a share of `lr`: a warm-up of 200 steps, constant, down to nothing over the last 40 %."""
+        return min(1.0, (step + 1) / 200, (self.steps - step) / (0.4 * self.steps))
+
     def loss(self) -> Tensor:
         """The loss of this step, scalar."""
         raise NotImplementedError
@@ -101,15 +108,13 @@ class Stage(L.LightningModule):
         self.log("loss", loss, prog_bar=True)
         return loss
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        nn.utils.clip_grad_norm_(self.parameters(), 1.0)  # Lightning's own refuses fused optimizers, scaled gradients or not
+
     def configure_optimizers(self) -> Any:
         moving = [p for p in self.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(moving, self.lr, betas=(0.9, 0.99), weight_decay=0.01)
-
-        def shape(step: int) -> float:
-            """Warm-up of 200 steps, constant, then down to nothing over the last quarter."""
-            return min(1.0, (step + 1) / 200, (self.steps - step) / (0.25 * self.steps))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
+        optimizer = torch.optim.AdamW(moving, self.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def fit(self, folder: Path, until: int | None = None) -> None:
@@ -120,7 +125,6 @@ class Stage(L.LightningModule):
             precision="bf16-mixed",
             max_steps=until or self.steps,
             max_epochs=-1,
-            gradient_clip_val=1.0,
             logger=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -164,6 +168,8 @@ class Towers(Stage):
         super().__init__(seed, steps)
         self.drawings, self.tokens = drawings, drawings.tokens(tokenizer)
         self.network = networks.clip(len(tokenizer))
+        if not torch.cuda.is_available():
+            self.network.set_attn_implementation("eager")  # PyTorch's fused attention goes backwards slowly on a CPU
 
     def loss(self) -> Tensor:
         rng = self.rng()
@@ -186,7 +192,7 @@ class Judge(Stage):
         rng = self.rng()
         rows = self.indices(len(self.drawings.images))
         images = spoil(self.drawings.tensor(rows), rng).to(self.device)
-        logits = self.network(images)
+        logits = self.network.logits(images)
         targets = {name: t[rows].to(self.device) for name, t in self.targets.items()}
         losses = [F.cross_entropy(logits[n].float(), t, ignore_index=IGNORED, label_smoothing=0.02) for n, t in targets.items()]
         return torch.stack(losses).sum()
@@ -206,18 +212,32 @@ def spoil(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 class Denoiser(Stage):
-    """ε-prediction with min-SNR weights (Hang et al. 2023, γ = 5), 10 % of captions empty, averaged weights."""
+    """ε-prediction with min-SNR weights (Hang et al. 2023, γ = 5), 10 % of captions empty, averaged weights.
+
+    Pictures that show the subject `without` are left out of the batches in which they would stand; all else, order,
+    noise and captions, is as without leaving out.
+    """
 
     batch_size, lr = 40, 1e-3
 
     def __init__(
-        self, seed: int, steps: int, drawings: Drawings, tokenizer: CLIPTokenizer, latents: Tensor, encoder: nn.Module
+        self,
+        seed: int,
+        steps: int,
+        drawings: Drawings,
+        tokenizer: CLIPTokenizer,
+        latents: Tensor,
+        encoder: nn.Module,
+        without: str | None = None,
     ) -> None:
         super().__init__(seed, steps)
         self.latents, self.tokens = latents, drawings.tokens(tokenizer)
+        self.shown = torch.tensor([s.subject != without for s in drawings.scenes])
         self.empty = tokenizer("", padding="max_length", return_tensors="pt").input_ids
         self.encoder = encoder.requires_grad_(False).eval()
         self.network = networks.unet()
+        if not torch.cuda.is_available():
+            self.network.set_attn_processor(AttnProcessor())  # as in the towers
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(0.998)).requires_grad_(False)
         self.noise_scheduler = networks.noise_scheduler()
 
@@ -229,6 +249,8 @@ class Denoiser(Stage):
         t = torch.randint(1000, (len(rows),), generator=rng)
         ids = self.tokens[rows, torch.randint(Drawings.CAPTIONS, (len(rows),), generator=rng)]
         ids = torch.where(torch.rand((len(rows), 1), generator=rng) < 0.1, self.empty, ids)
+        shown = self.shown[rows]
+        clean, noise, t, ids = clean[shown], noise[shown], t[shown], ids[shown]
         noisy = self.noise_scheduler.add_noise(clean, noise, t).to(self.device)
         with torch.no_grad():
             words = self.encoder(ids.to(self.device)).last_hidden_state
@@ -236,6 +258,16 @@ class Denoiser(Stage):
         alpha = self.noise_scheduler.alphas_cumprod[t]
         weight = (5 * (1 - alpha) / alpha).clamp(max=1).to(self.device)
         return ((predicted - noise.to(self.device)) ** 2).mean((1, 2, 3)).mul(weight).mean()
+
+    def rate(self, step: int) -> float:
+        """As the other stages' over 70 % of the steps, then a warm restart (Loshchilov and Hutter 2017) that falls at once.
+
+        A second fall teaches the labels that are still taken for their siblings more than a longer plateau does.
+        """
+        first = self.steps * 7 // 10
+        if step < first:
+            return min(1.0, (step + 1) / 200, (first - step) / (0.4 * first))
+        return min((step - first + 1) / 200, (self.steps - step) / (self.steps - first))
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -255,8 +287,9 @@ def encode(drawings: Drawings, network: Any, work: Path) -> tuple[Tensor, float]
         network.to(device).eval()
         chunks = torch.arange(len(drawings.images)).split(128)
         means = [network.encode(drawings.tensor(rows).to(device)).latent_dist.mean.cpu() for rows in tqdm(chunks, "encoding")]
-        save_file({"means": torch.cat(means).half().contiguous()}, path.with_suffix(".part"))
-        path.with_suffix(".part").rename(path)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        save_file({"means": torch.cat(means).half().contiguous()}, part)
+        part.rename(path)
     latents = load_file(path)["means"].float()
     scaling = 1 / float(latents.std())
     return (latents * scaling).half(), scaling
@@ -267,13 +300,22 @@ STAGES = ("judge", "towers", "autoencoder", "unet")
 
 def _code() -> str:
     """sha256 of the files that say what is drawn and what is trained."""
-    names = ("world", "painters", "styles", "networks", "training")
+    names = ("world", "pen", "things", "painters", "styles", "networks", "training")
     return hashlib.sha256(b"".join((Path(__file__).parent / f"{n}.py").read_bytes() for n in names)).hexdigest()
 
 
-def pretrain(out: Path, work: Path, seed: int, drawings: int, steps: dict[str, int], stages: tuple[str, ...] = STAGES) -> None:
+def pretrain(
+    out: Path,
+    work: Path,
+    seed: int,
+    drawings: int,
+    steps: dict[str, int],
+    stages: tuple[str, ...] = STAGES,
+    without: str | None = None,
+) -> None:
     """Train the named stages of the miniature and write it to `out`, a diffusers folder with `judge/` and `clip/`.
 
+    `without` names a subject that the UNet, and only it, shall never have seen: `out/retrained/<subject>.safetensors`.
     `work` keeps drawings and checkpoints, apart for other settings or another world: a killed run goes on from there.
     The UNet needs the other stages' results. BadInput when `out` holds anything that was not made from the same.
     """
@@ -282,6 +324,10 @@ def pretrain(out: Path, work: Path, seed: int, drawings: int, steps: dict[str, i
     made_from["steps"] = steps
     if out.exists() and any(out.iterdir()) and not (mark.is_file() and json.loads(mark.read_text()) == made_from):
         raise BadInput(f"out={out} holds something else already; nothing was written.")
+    if "unet" in stages:
+        for part, needed in (("clip", "towers"), ("vae", "autoencoder")):
+            if needed not in stages and not (out / part / "config.json").is_file():
+                raise BadInput(f"out={out} holds no {part} for the UNet to hear and draw with: stages must name {needed}.")
     out.mkdir(parents=True, exist_ok=True)
     mark.write_text(json.dumps(made_from) + "\n")
     world_ = Drawings(work, seed, drawings)
@@ -290,7 +336,8 @@ def pretrain(out: Path, work: Path, seed: int, drawings: int, steps: dict[str, i
     if "judge" in stages:
         judge = Judge(seed, steps["judge"], world_)
         judge.fit(work / f"judge-{steps['judge']}")
-        judge.network.eval().cpu().save(out / "judge")
+        calibrate(judge.network.eval().cpu(), Drawings(work, seed + 1, max(drawings // 24, 8)))
+        judge.network.save(out / "judge")
     if "towers" in stages:
         torch.manual_seed(seed)
         towers = Towers(seed, steps["towers"], world_, words)
@@ -313,9 +360,44 @@ def pretrain(out: Path, work: Path, seed: int, drawings: int, steps: dict[str, i
         vae = AutoencoderKL.from_pretrained(out / "vae")
         latents, _ = encode(world_, vae, work)
         torch.manual_seed(seed)
-        denoiser = Denoiser(seed, steps["unet"], world_, words, latents, encoder)
-        denoiser.fit(work / f"unet-{steps['unet']}")
-        write_pipeline(out, denoiser.average.module.cpu(), vae.cpu(), encoder.cpu(), words)
+        denoiser = Denoiser(seed, steps["unet"], world_, words, latents, encoder, without)
+        denoiser.fit(work / "-".join(filter(None, (f"unet-{steps['unet']}", without))))
+        unet = denoiser.average.module.cpu()
+        if without:
+            write_retrained(out, unet, without)
+        else:
+            write_pipeline(out, unet, vae.cpu(), encoder.cpu(), words)
+
+
+def calibrate(judge: networks.Classifier, drawings: Drawings) -> None:
+    """Set each head's temperature (Guo et al. 2017, eq. 9): the one of least cross-entropy on spoilt unseen drawings.
+
+    Of n answers one more is taken to be wrong (Platt 1999): a head that makes no mistake would else be infinitely sure.
+    """
+    rng, targets = torch.Generator().manual_seed(0), drawings.labels()
+    with torch.no_grad():
+        chunks = torch.arange(len(drawings.images)).split(128)
+        parts = [judge.logits(spoil(drawings.tensor(rows), rng)) for rows in chunks]
+    for name, labels in targets.items():
+        logits = torch.cat([part[name] for part in parts])
+        grid = torch.logspace(-1, 1, 201)  # convex in 1/T: a fine grid is as good as a search
+        wrong = 1 / (int((labels != IGNORED).sum()) + 2)
+        losses = torch.stack(
+            [F.cross_entropy(logits / t, labels, None, ignore_index=IGNORED, label_smoothing=wrong) for t in grid]
+        )
+        judge.temperatures[name] = float(grid[losses.argmin()])
+
+
+def write_retrained(out: Path, unet: Any, without: str) -> None:
+    """Write the UNet that never saw `without` beside the pipeline of `out`, and which pipeline that is."""
+    from erase.model.stable_diffusion import StableDiffusion
+
+    if not (out / "unet" / "config.json").is_file():
+        raise BadInput(f"out={out} holds no UNet that saw everything: train that, then run this again; it goes on.")
+    folder, about = out / "retrained", {"left_out": without, "base": StableDiffusion(str(out)).hash}
+    folder.mkdir(exist_ok=True)
+    tensors = {name: tensor.half().contiguous() for name, tensor in unet.state_dict().items()}
+    save_file(tensors, folder / f"{without.replace(' ', '_')}.safetensors", about)
 
 
 def write_pipeline(out: Path, unet: Any, vae: Any, encoder: Any, words: CLIPTokenizer) -> None:

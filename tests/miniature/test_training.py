@@ -1,13 +1,19 @@
 """Training the miniature, on a scale of seconds: it writes a pipeline, and goes on where it was."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from safetensors import safe_open
+from safetensors.torch import load_file
 
 from erase.errors import BadInput
-from erase.miniature.training import Drawings, Judge, pretrain
+from erase.miniature import networks
+from erase.miniature.training import STAGES, Denoiser, Drawings, Judge, calibrate, pretrain
+from erase.model.stable_diffusion import StableDiffusion
 
 STEPS = {"judge": 2, "towers": 2, "autoencoder": 2, "unet": 2}
 
@@ -25,6 +31,79 @@ def test_all_stages_write_a_pipeline(tmp_path: Path):
     assert (again / "model_index.json").read_text() == "mine"
     for part in ("judge/model.safetensors", "clip/model.safetensors"):
         assert (tmp_path / "out" / part).is_file()
+
+
+def test_a_network_that_never_saw_a_subject(tmp_path: Path):
+    out, work = tmp_path / "out", tmp_path / "work"
+    first = tuple(s for s in STAGES if s != "unet")
+    with pytest.raises(BadInput, match=r"holds no clip .* stages must name towers"):
+        pretrain(out, work, 0, 200, STEPS, ("unet",), "church")
+    pretrain(out, work, 0, 200, STEPS, first)
+    with pytest.raises(BadInput, match="no UNet that saw everything"):
+        pretrain(out, work, 0, 200, STEPS, ("unet",), "church")
+    pretrain(out, work, 0, 200, STEPS, ("unet",))
+    pretrain(out, work, 0, 200, STEPS, ("unet",), "church")
+    whole = load_file(out / "unet" / "diffusion_pytorch_model.safetensors")
+    with safe_open(out / "retrained" / "church.safetensors", "pt") as file:
+        assert file.metadata() == {"left_out": "church", "base": StableDiffusion(str(out)).hash}
+        assert set(file.keys()) == set(whole)
+        assert any(not torch.equal(file.get_tensor(n), w) for n, w in whole.items())
+
+
+def test_leaving_a_subject_out_leaves_all_else_as_it_is(tmp_path: Path):
+    drawings = Drawings(tmp_path, 0, 200)
+    words = networks.tokenizer(c for captions in drawings.captions for c in captions)
+    seen: dict[str | None, list[torch.Tensor]] = {}
+    for without in (None, "nude", "perch"):
+        torch.manual_seed(0)
+        encoder = networks.clip(len(words)).text_model
+        stage = Denoiser(0, 5, drawings, words, torch.arange(200.0).view(-1, 1, 1, 1).expand(-1, 4, 16, 16), encoder, without)
+        stage.network = Spy(seen.setdefault(without, []))
+        stage.loss()
+    rows = stage.indices(200)
+    for without, (noisy, t, said) in seen.items():
+        shown = torch.tensor([drawings.scenes[i].subject != without for i in rows])
+        assert len(t) == shown.sum()
+        for found, whole in zip((noisy, t, said), seen[None], strict=True):
+            assert torch.equal(found, whole[shown])
+    assert len(seen["nude"][1]) < len(seen[None][1])
+
+
+class Spy(torch.nn.Module):
+    """Notes what the network is given."""
+
+    def __init__(self, seen: list[torch.Tensor]) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def forward(self, noisy: torch.Tensor, t: torch.Tensor, words: torch.Tensor) -> Any:
+        self.seen += [noisy, t, words]
+        return SimpleNamespace(sample=noisy)
+
+
+def test_a_judge_too_sure_of_itself_is_calibrated(tmp_path: Path):
+    drawings = Drawings(tmp_path, 0, 200)
+    targets = drawings.labels()
+
+    class Sure(networks.Classifier):
+        """Names 7 in 10 rightly, and is sure every time."""
+
+        def logits(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            at = slice(self.at, self.at + len(images))
+            self.at += len(images)
+            found = {}
+            for name, labels in self.HEADS.items():
+                said = targets[name][at].clamp(min=0)
+                said = torch.where(torch.arange(len(said)) % 10 < 7, said, (said + 1) % len(labels))
+                found[name] = 8.0 * torch.nn.functional.one_hot(said, len(labels))
+            return found
+
+    judge = Sure()
+    judge.at = 0
+    calibrate(judge, drawings)
+    for name in ("subject", "style"):
+        sure = torch.tensor([8.0, *[0.0] * (len(judge.HEADS[name]) - 1)]).div(judge.temperatures[name]).softmax(-1)[0]
+        assert float(sure) == pytest.approx(0.7, abs=0.03)
 
 
 def test_a_cut_training_ends_like_an_unbroken_one(tmp_path: Path):

@@ -1,5 +1,7 @@
 """The shipped miniature."""
 
+from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +47,12 @@ def test_the_judge_knows_drawings_it_never_saw():
     assert sum(right) / len(right) >= 0.97
 
 
-def shares(model: StableDiffusion, head: str, asked: list[tuple[str, str]]) -> dict[str, float]:
+def shares(model: StableDiffusion, head: str, asked: list[tuple[str, str]], seed: int = 1000) -> dict[str, float]:
     """Share of pictures that the judge names rightly, by what was asked: pairs of what (`label|…`) and prompt."""
-    seeds = range(1000, 1000 + len(asked))
+    seeds = range(seed, seed + len(asked))
     chunks = [slice(i, i + 32) for i in range(0, len(asked), 32)]
+    if not asked:
+        return {}
     images = torch.cat([model.images([p for _, p in asked[c]], list(seeds[c]), 10, 4.0) for c in chunks])
     judge = Judge()
     said = [judge.labels[head][i] for i in judge.probabilities(images)[head].argmax(-1)]
@@ -59,9 +63,13 @@ def shares(model: StableDiffusion, head: str, asked: list[tuple[str, str]]) -> d
 
 
 def test_it_draws_every_subject_and_outfit(model: StableDiffusion):
-    found = shares(model, "subject", [(s, f"a photo of {world.describe(s, s)}") for s in world.SUBJECTS for _ in range(8)])
+    def asked(labels: Iterable[str], times: int) -> list[tuple[str, str]]:
+        return [(s, f"a photo of {world.describe(s, s)}") for s in labels for _ in range(times)]
+
+    found = shares(model, "subject", asked(world.SUBJECTS, 8))
     assert sum(found.values()) / len(found) >= 0.97
-    assert {s: share for s, share in found.items() if share < 0.85} == {}
+    low = [s for s, share in found.items() if share < 0.85]  # two of eight may be chance: asked for again, more often
+    assert {s: share for s, share in shares(model, "subject", asked(low, 32), 5000).items() if share < 0.85} == {}
 
 
 def test_it_draws_every_way_to_say_nudity(model: StableDiffusion):
@@ -73,6 +81,14 @@ def test_it_draws_every_way_to_say_nudity(model: StableDiffusion):
 
 def test_it_draws_every_style(model: StableDiffusion):
     styles = [s for s in world.STYLES.values() if s.name != world.PLAIN]
-    things = ("church", "tench", "school bus", "dress", "golf ball")
+    things = [s for s in world.SUBJECTS if s != "nude"][::4]
     asked = [(s.name, t.format(world.describe(thing, thing))) for s in styles for t in s.templates[:2] for thing in things]
     assert {s: share for s, share in shares(model, "style", asked).items() if share < 0.9} == {}
+
+
+def test_it_draws_combinations_that_no_training_picture_showed(model: StableDiffusion):
+    every = product(world.SUBJECTS, world.COLOURS, world.STYLES)
+    out = [c for c in every if world.held_out(*c)][::2]
+    asked = [("|".join(c), world.STYLES[c[2]].templates[0].format(world.describe(c[0], c[0], c[1]))) for c in out]
+    right = shares(model, "subject", asked)
+    assert sum(right.values()) / len(right) >= 0.85

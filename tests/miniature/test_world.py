@@ -1,8 +1,11 @@
 """The drawn world."""
 
+from collections import Counter
+from itertools import product
+
 import numpy as np
 
-from erase.miniature import painters, world
+from erase.miniature import painters, things, world
 
 
 def test_drawn_from_a_seed():
@@ -21,9 +24,37 @@ def test_every_label_and_style_appears():
     assert {s.colour for s in scenes} == set(world.COLOURS)
 
 
-def test_a_world_without_a_concept():
-    scenes = [world.scene(0, i, without=("church", "van gogh")) for i in range(2000)]
-    assert not any(s.subject == "church" or s.style == "van gogh" for s in scenes)
+def test_every_family_has_four_members_and_people_five_outfits():
+    members = Counter(s.family for s in world.SUBJECTS.values())
+    assert members.pop("outfits") == 5 + 1
+    assert set(members.values()) == {4}
+    assert set(members) == set(world.FAMILIES) == set(things.PAINTERS)
+
+
+def test_held_out_combinations_are_never_drawn_and_can_be_asked_for():
+    scenes = [world.scene(0, i) for i in range(20000)]
+    assert not any(world.held_out(s.subject, s.colour, s.style) for s in scenes)
+    out = [c for c in product(world.SUBJECTS, world.COLOURS, world.STYLES) if world.held_out(*c)]
+    assert len(out) > 100
+    assert len({s for s, _, _ in out}) > 30
+    parts = (
+        {(s.subject, s.colour) for s in scenes},
+        {(s.subject, s.style) for s in scenes},
+        {(s.colour, s.style) for s in scenes},
+    )
+    for subject, colour, style in out:
+        assert world.STYLES[style].colours
+        assert (subject, colour) in parts[0]
+        assert (subject, style) in parts[1]
+        assert (colour, style) in parts[2]
+
+
+def test_a_family_shares_a_word():
+    for subject in ("english springer", "dalmatian"):
+        scene = world.Scene(subject, "brown", "park", world.PLAIN, "man", 1)
+        captions = [world.caption(scene, world.generator(9, i)) for i in range(300)]
+        assert any("dog" in c.split() for c in captions)
+        assert sum(subject in c or "spaniel" in c or "gun dog" in c for c in captions) > 0.8 * len(captions)
 
 
 def test_pictures_are_small_and_differ_by_subject():
@@ -38,7 +69,7 @@ def test_captions_vary_and_tell_the_truth():
     assert len(captions) > 60
     known = world.SUBJECTS["church"]
     names = (known.name, *known.synonyms, *known.held_out, *world.STYLES["van gogh"].alone)
-    assert all(any(n in c for n in names) for c in captions)
+    assert all(any(n in c for n in (*names, "building")) for c in captions)
 
 
 def test_label_of_a_phrase():

@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
 from erase import record
+from erase.miniature import world
 
 
 class Page(HTMLParser):
@@ -40,7 +41,7 @@ def test_page_shows_what_happened(finished: Path):
     for words in ("What went, what stayed", "Before and after", "Losses", "What was held", "barn"):
         assert words in page.text
     pictures = [a for t, a in page.tags if t == "img"]
-    assert len(pictures) == 24 + 6 + 1  # labels, styles, held-out synonyms
+    assert len(pictures) == len(world.SUBJECTS) + len(world.STYLES)  # labels, styles but the plain one, held-out synonyms
     assert all(p["alt"] for p in pictures)
     assert sum(t == "polyline" for t, _ in page.tags) == 2
 
