@@ -113,8 +113,7 @@ def check(target: Callable[..., Any], node: DictConfig | Any, where: str, given:
 
     What is `given` by the program is no field.
     """
-    hints = get_type_hints(getattr(target, "__init__") if isinstance(target, type) else target)  # noqa: B009
-    plain = {n: h for n, h in hints.items() if n in inspect.signature(target).parameters and n not in given}
+    plain = {name: hint for name, hint in _arguments(target).items() if name not in given}
     fields = [str(key) for key in node if key != "_target_"]
     for key in fields:
         if key not in plain:
@@ -127,6 +126,18 @@ def check(target: Callable[..., Any], node: DictConfig | Any, where: str, given:
         except ValidationError as error:
             wrong = error.errors()[0]["msg"].removeprefix("Input ")
             raise BadInput(f"{where}.{key}={value!r} is of a wrong type: it {wrong}.") from error
+
+
+def _arguments(target: Callable[..., Any]) -> dict[str, Any]:
+    """What `target` is called with, by name, and its types; what a class hands on as ** is its parents' affair."""
+    found: dict[str, Any] = {}
+    makers = [c.__dict__["__init__"] for c in target.__mro__ if "__init__" in c.__dict__] if isinstance(target, type) else [target]
+    for make in makers:
+        hints, parameters = get_type_hints(make), inspect.signature(make).parameters
+        found |= {n: hints.get(n, Any) for n, p in parameters.items() if p.kind != p.VAR_KEYWORD and n not in (*found, "self")}
+        if all(p.kind != p.VAR_KEYWORD for p in parameters.values()):
+            break
+    return found
 
 
 def sentence(error: Exception, config: str) -> str:

@@ -28,10 +28,6 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
 
     if config.checkpoint_every < 1:
         raise BadInput(f"checkpoint_every={config.checkpoint_every} must be at least 1.")
-    passing = sorted({*config.judge_at})
-    if len(passing) < len(config.judge_at) or not all(0 < step < config.steps for step in passing):
-        choices = f"different updates from 1 to {config.steps - 1}, before the last" if config.steps > 1 else "empty"
-        raise BadInput(f"judge_at={list(config.judge_at)} must be {choices}.")
     concepts = resolve(config.concept.members, config.concept.prompts, config.concept.synonyms)
     parts = ("trainer", "target", "preservation", "parameters", "latents", "loss", "protocol", "logger")
     objects = {name: build(config[name], name) for name in parts}
@@ -42,6 +38,10 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     cache = Path(config.cache).expanduser()
     given |= {"work": folder, "shared": cache / "bank"}
     method = build(config.method, "method", model=model, concepts=concepts, **objects, **given)
+    passing = sorted({*config.judge_at})
+    if len(passing) < len(config.judge_at) or not all(0 < step < method.steps for step in passing):
+        choices = f"different updates from 1 to {method.steps - 1}, before the last" if method.steps > 1 else "empty"
+        raise BadInput(f"judge_at={list(config.judge_at)} must be {choices}.")
     judge = Judge()
     cells = protocol.cells(concepts, judge.label)
     erased = {c.label for c in cells if c.role == "concept"}

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from erase.model.text_to_image import TextToImage
@@ -13,24 +12,20 @@ from erase.model.text_to_image import TextToImage
 
 @dataclass(frozen=True)
 class Points:
-    """Places on sampling trajectories, and what the teacher says there of their own prompt and of the empty one.
+    """Noisy latents, and what the teacher says there of their own prompt and, where it was asked, of the empty one.
 
-    `x_t`, `conditional` and `unconditional` are (batch, channels, height, width), `t` is (batch,).
+    `x_t`, `conditional` and `unconditional` are (batch, channels, height, width); `t` and the signal-to-noise ratio
+    `snr`, by which an error is weighed, are (batch,).
     """
 
     x_t: Tensor
     t: Tensor
+    snr: Tensor
     conditional: Tensor
-    unconditional: Tensor
+    unconditional: Tensor | None
 
     def __len__(self) -> int:
         return len(self.t)
-
-    @staticmethod
-    def stack(parts: "list[Points]") -> "Points":
-        """All points of `parts`, one after the other."""
-        fields = ("x_t", "t", "conditional", "unconditional")
-        return Points(*(torch.cat([getattr(p, f) for p in parts]) for f in fields))
 
 
 class Latents(Protocol):
@@ -49,5 +44,8 @@ class Latents(Protocol):
     def declare(self, prompts: Sequence[str], kept: bool = False) -> None:
         """Say which prompts belong together, and whether they are kept or erased; nothing is drawn yet."""
 
-    def draw(self, prompts: Sequence[str], use: str, step: int, common: bool = False) -> Points:
-        """One point for each of `prompts`, a function of (seed, use, step); `common` takes all from the same place."""
+    def draw(self, prompts: Sequence[str], use: str, step: int, common: bool = False, empty: bool = True) -> Points:
+        """One point for each of `prompts`, a function of (seed, use, step); `common` takes all from the same place.
+
+        `empty=False` says that nobody needs the teacher's word on the empty prompt.
+        """

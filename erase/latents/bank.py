@@ -123,10 +123,10 @@ class Bank:
         os.replace(path.with_suffix(".part"), path)
         self.stored[prompt] = path
 
-    def draw(self, prompts: Sequence[str], use: str, step: int, common: bool = False) -> Points:
+    def draw(self, prompts: Sequence[str], use: str, step: int, common: bool = False, empty: bool = True) -> Points:
         """One point for each of `prompts`, a function of (seed, use, step); `common` takes all from the same place.
 
-        Shapes as in `Points`, fp32, on the model's device.
+        Shapes as in `Points`, fp32, on the model's device; the empty prompt's prediction costs nothing here.
         """
         for prompt in prompts:
             if prompt not in self.groups:
@@ -145,9 +145,9 @@ class Bank:
                 rows[name].append(entry[name][i, k])
             rows["t"].append(entry["t"][k])
         device = self.model.device
-        return Points(
-            *(torch.stack(rows[n]).to(device, torch.long if n == "t" else torch.float32) for n in ("x_t", "t", *NAMES[1:]))
-        )
+        x_t, conditional, unconditional = (torch.stack(rows[n]).to(device, torch.float32) for n in NAMES)
+        t = torch.stack(rows["t"]).to(device, torch.long)
+        return Points(x_t, t, self.model.snr(t), conditional, unconditional)
 
 
 NAMES = ("x_t", "conditional", "unconditional")

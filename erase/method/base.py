@@ -1,7 +1,7 @@
 """This file is the loop: draw losses, step, count, write down; a method only says what its losses are."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,18 @@ from erase.model.text_to_image import Conditioning, TextToImage
 from erase.parameters import Select
 from erase.preservation import Preservation
 from erase.target import Target
+from erase.task import Task
 
 SCHEDULES = {"constant": 0.0, "linear": 1.0}
 """The power with which the learning rate goes down to nothing at the last step."""
 
 
 class Method(L.LightningModule):
-    """An erasure objective as a LightningModule. One Adam over the weights that move; checkpoints hold only those."""
+    """An erasure objective as a LightningModule. Adam over the weights that move; checkpoints hold only those.
+
+    A method says its `losses`. One with several players says who steps when (`updates`) and what each moves (`players`);
+    one in closed form sets the weights in `updates` and has no players.
+    """
 
     automatic_optimization = False
     strict_loading = False
@@ -55,8 +60,11 @@ class Method(L.LightningModule):
             raise BadInput(f"lr={lr} must be greater than 0.")
         if lr_schedule not in SCHEDULES:
             raise BadInput(f"lr_schedule={lr_schedule} is not one of: {', '.join(SCHEDULES)}.")
+        if batch_size < len(concepts):
+            raise BadInput(f"batch_size={batch_size} must hold every concept: at least {len(concepts)}.")
         self.model, self.concepts, self.latents, self.target = model, list(concepts), latents, target
         self.preservation, self.criterion = preservation, loss
+        self.task = Task(model, self.concepts, latents, loss, seed)
         self.steps, self.lr, self.lr_schedule, self.batch_size = steps, lr, lr_schedule, batch_size
         self.seed, self.work, self.shared = seed, work, shared
         self.title = name or type(self).__name__
@@ -64,6 +72,7 @@ class Method(L.LightningModule):
         model.move(parameters.names(name for name, _ in model.named_parameters()))
         self.networks = nn.ModuleDict(model.modules)
         self.said: dict[str, Conditioning] = {}
+        self.done = 0  # updates, those before a resume too
         self.seconds = 0.0  # of training, those before a resume too
         self.started = time.time()
 
@@ -71,8 +80,9 @@ class Method(L.LightningModule):
         self.started = time.time()
         self.model.to(self.device)
         self.latents.open(self.model, self.seed, self.work / "bank", self.shared)
-        self.latents.declare([p for c in self.concepts for p in c.prompts])
-        self.preservation.open(self.model, self.latents, self.criterion, self.candidates, self.concepts, self.seed)
+        self.latents.declare(self.task.prompts)
+        self.target.open(self.task)
+        self.preservation.open(self.task, self.candidates)
         if self._kept_state:
             self.preservation.load_state_dict(self._kept_state)
 
@@ -92,38 +102,58 @@ class Method(L.LightningModule):
         """The losses of update `step` by name, each scalar and with its weight; their sum is stepped on."""
         raise NotImplementedError
 
+    def updates(self, step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """What happens in update `step`, in order: a player, and the losses whose sum it then goes down."""
+        yield "weights", self.losses(step)
+
+    @property
+    def players(self) -> dict[str, tuple[list[nn.Parameter], float]]:
+        """Who steps: what each moves, and its learning rate."""
+        return {"weights": (list(self.model.moving.values()), self.lr)}
+
     def training_step(self, batch: object, batch_idx: int) -> dict[str, float]:
-        losses = self.losses(batch_idx)
-        total = torch.stack(list(losses.values())).sum()
-        if not torch.isfinite(total):
-            raise BadInput(f"lr={self.lr} is too high: the loss is {float(total)} at step {batch_idx}.")
-        optimizer = self.optimizers()
-        optimizer.zero_grad()  # type: ignore[union-attr]
-        self.manual_backward(total)
-        optimizer.step()  # type: ignore[union-attr]
-        self.lr_schedulers().step()  # type: ignore[union-attr, call-arg]
-        values = {name: float(value.detach()) for name, value in losses.items()}
+        players, values, total = self.players, {}, torch.zeros(())
+        steppers = dict(zip(players, zip(_list(self.optimizers()), _list(self.lr_schedulers()), strict=True), strict=True))
+        for player, losses in self.updates(batch_idx):
+            values |= {name: float(value.detach()) for name, value in losses.items()}
+            total = torch.stack(list(losses.values())).sum()
+            if not torch.isfinite(total):
+                raise BadInput(f"lr={self.lr} is too high: the loss is {float(total)} at step {batch_idx}.")
+            if player in steppers:
+                optimizer, schedule = steppers[player]
+                optimizer.zero_grad()
+                self.manual_backward(total, inputs=players[player][0])  # others are spared theirs
+                optimizer.step()
+                schedule.step()
         self.log_dict({f"train/{n}": v for n, v in values.items()}, prog_bar=False)
         self.log("loss", total.detach(), prog_bar=True, logger=False)
+        self.done = batch_idx + 1
         return values
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam(self.model.moving.values(), self.lr)
-        return [optimizer], [torch.optim.lr_scheduler.PolynomialLR(optimizer, self.steps, SCHEDULES[self.lr_schedule])]
+        optimizers = [torch.optim.Adam(moved, lr) for moved, lr in self.players.values()]
+        power = SCHEDULES[self.lr_schedule]
+        return optimizers, [torch.optim.lr_scheduler.PolynomialLR(o, self.steps, power) for o in optimizers]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["state_dict"] = {n: p.detach() for n, p in self.model.moving.items()}
         checkpoint["preservation"] = self.preservation.state_dict()
+        checkpoint["done"] = self.done
         checkpoint["drawn"] = self.latents.drawn
         checkpoint["cost"] = vars(self.model.cost).copy()
         checkpoint["seconds"] = self.seconds + time.time() - self.started + self.latents.lent
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._kept_state = checkpoint["preservation"]
-        self.seconds = checkpoint["seconds"]
+        self.done, self.seconds = checkpoint["done"], checkpoint["seconds"]
         self.latents.paid = set(checkpoint["drawn"])
         for name, value in checkpoint["cost"].items():
             setattr(self.model.cost, name, value)
         for name, value in checkpoint["state_dict"].items():
             self.model.moving[name].data.copy_(value)
         checkpoint["state_dict"] = {}
+
+
+def _list(found: Any) -> list[Any]:
+    """What Lightning gives of one alone, of several as a list, and of none as None."""
+    return found if isinstance(found, list) else [found] if found is not None else []

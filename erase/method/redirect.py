@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from erase.latents import Points
+from erase.concept import rows
 from erase.method.base import Method
+from erase.model.text_to_image import Conditioning
 from erase.random import stream
 
 
@@ -16,18 +17,24 @@ class Redirect(Method):
     """
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        said = [p for c in self.concepts for p in c.prompts]
-        rows = torch.randint(len(said), (self.batch_size,), generator=stream(self.seed, "erase", step))
-        prompts = [said[i] for i in rows]
-        points = [self.latents.draw(prompts, "erase", step)]
+        prompts = rows(self.concepts, self.batch_size, stream(self.seed, "erase", step))
+        erased = self.latents.draw(prompts, "erase", step)
+        target = self.target(erased, prompts, step)
         weight = self.preservation.weight
-        if weight:
-            kept = self.preservation.choose(step, self.batch_size)
-            points.append(self.latents.draw(kept, "keep", step))
-            prompts = [*prompts, *kept]
-        at = Points.stack(points)
-        predicted = self.model.predict(at.x_t, at.t, self.words(prompts)).split(self.batch_size)
-        losses = {"erase": self.criterion(predicted[0], self.target(points[0]))}
-        if weight:
-            losses["keep"] = weight * self.criterion(predicted[1], points[1].conditional)
-        return losses
+        if not weight:
+            predicted = self.model.predict(erased.x_t, erased.t, self.words(prompts))
+            return {"erase": self.criterion(predicted, target, erased.snr)}
+        chosen = self.preservation.choose(step, self.batch_size)
+        kept = self.latents.draw(chosen.prompts, "keep", step, empty=False)
+        heard, held = self.words(chosen.prompts), kept.conditional
+        if chosen.conditioning:
+            heard = chosen.conditioning
+            with torch.no_grad():
+                held = self.model.predict(kept.x_t, kept.t, heard, edited=False)
+        x_t, t = torch.cat([erased.x_t, kept.x_t]), torch.cat([erased.t, kept.t])
+        both = Conditioning.stack([self.words(prompts), heard])
+        ours, theirs = self.model.predict(x_t, t, both).split(self.batch_size)
+        return {
+            "erase": self.criterion(ours, target, erased.snr),
+            "keep": weight * self.criterion(theirs, held, kept.snr),
+        }

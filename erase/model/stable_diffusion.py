@@ -71,6 +71,9 @@ class StableDiffusion(TextToImage):
         ids = self.pipe.tokenizer(list(prompts), padding="max_length", truncation=True, return_tensors="pt").input_ids
         return cast(Tensor, ids).to(self.device)
 
+    def lengths(self, prompts: Sequence[str]) -> list[int]:
+        return [len(ids) - 2 for ids in self.pipe.tokenizer(list(prompts), truncation=True).input_ids]
+
     def encode(self, ids: Tensor, edited: bool = True) -> Conditioning:
         with self.autocast():
             out = swapped(self.pipe.text_encoder, self.weights("text_encoder", edited), ids)

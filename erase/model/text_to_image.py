@@ -115,6 +115,10 @@ class TextToImage(ABC):
         """Token ids (batch, tokens), padded to the model's length."""
 
     @abstractmethod
+    def lengths(self, prompts: Sequence[str]) -> list[int]:
+        """How many tokens each prompt has, without those that begin, end and pad it."""
+
+    @abstractmethod
     def encode(self, ids: Tensor, edited: bool = True) -> Conditioning:
         """What the network hears of token ids (batch, tokens)."""
 
@@ -134,6 +138,11 @@ class TextToImage(ABC):
     @abstractmethod
     def noise_scheduler(self) -> DDIMScheduler:
         """The model's noise schedule as DDIM steps, fresh: samplers keep state."""
+
+    def snr(self, t: Tensor) -> Tensor:
+        """Signal-to-noise ratios ᾱ/(1−ᾱ) at timesteps `t` (batch,), fp32."""
+        alphas = self.noise_scheduler.alphas_cumprod.to(t.device)[t]
+        return alphas / (1 - alphas)
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """All weights as `module.name`: `unet.conv_in.weight`, `text_encoder.…`."""

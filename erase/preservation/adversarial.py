@@ -8,11 +8,9 @@ from torch import Tensor
 
 from erase.concept import Concept
 from erase.errors import BadInput
-from erase.latents import Latents
-from erase.loss import Loss
-from erase.model.text_to_image import TextToImage
-from erase.preservation import pool
+from erase.preservation import Kept, pool
 from erase.random import stream
+from erase.task import Task
 
 
 class Adversarial:
@@ -47,34 +45,26 @@ class Adversarial:
     def candidates(self, vocabulary: Sequence[str], erased: Sequence[Concept]) -> list[str]:
         return pool(self.file, vocabulary, erased)
 
-    def open(
-        self,
-        model: TextToImage,
-        latents: Latents,
-        loss: Loss,
-        candidates: Sequence[str],
-        erased: Sequence[Concept],
-        seed: int,
-    ) -> None:
-        self.model, self.latents, self.loss, self.seed = model, latents, loss, seed
-        self.pool = list(candidates)
+    def open(self, task: Task, candidates: Sequence[str]) -> None:
+        self.task, self.pool = task, list(candidates)
         self.scores = torch.zeros(len(self.pool))
-        latents.declare(self.pool, kept=True)
-        self.conditionings = model.prompt(self.pool, edited=False)
+        task.latents.declare(self.pool, kept=True)
+        self.conditionings = task.model.prompt(self.pool, edited=False)
 
     @torch.no_grad()
     def _score(self, step: int) -> None:
-        errors = torch.zeros(len(self.pool))
-        moves = any(name.startswith("text_encoder.") for name in self.model.moving)
+        model, errors = self.task.model, torch.zeros(len(self.pool))
+        moves = any(name.startswith("text_encoder.") for name in model.moving)
         for k in range(self.points):
             for rows in torch.arange(len(self.pool)).split(self.rows):
                 names = [self.pool[i] for i in rows]
-                at = self.latents.draw(names, f"score {k}", step, common=True)
-                said = self.model.prompt(names) if moves else self.conditionings.rows(rows)
-                errors[rows] += self.loss.each(self.model.predict(at.x_t, at.t, said), at.conditional).cpu() / self.points
+                at = self.task.latents.draw(names, f"score {k}", step, common=True, empty=False)
+                said = model.prompt(names) if moves else self.conditionings.rows(rows)
+                found = self.task.loss.each(model.predict(at.x_t, at.t, said), at.conditional, at.snr)
+                errors[rows] += found.cpu() / self.points
         self.scores = errors if not self.scores.any() else self.memory * self.scores + (1 - self.memory) * errors
 
-    def choose(self, step: int, count: int) -> list[str]:
+    def choose(self, step: int, count: int) -> Kept:
         due = step > 0 and step % self.every == 0
         if due:
             self._score(step)
@@ -89,8 +79,12 @@ class Adversarial:
         share[worst.indices] = worst.values
         if not share.any():
             share = torch.ones(len(self.pool))
-        rows = torch.multinomial(share, count, replacement=True, generator=stream(self.seed, "keep", step))
-        return [self.pool[i] for i in rows]
+        rows = torch.multinomial(share, count, replacement=True, generator=stream(self.task.seed, "keep", step))
+        return Kept([self.pool[i] for i in rows])
+
+    @property
+    def settled(self) -> list[str] | None:
+        return None
 
     def chosen(self) -> dict[str, Any] | None:
         news, self.news = self.news, None

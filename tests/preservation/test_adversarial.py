@@ -8,9 +8,10 @@ import torch
 from erase.concept import Concept
 from erase.errors import BadInput
 from erase.latents.bank import Bank
-from erase.loss import Eps
+from erase.loss import Squared
 from erase.model.stable_diffusion import StableDiffusion
 from erase.preservation.adversarial import Adversarial
+from erase.task import Task
 
 CANDIDATES = ["a barn", "a house", "a tench", "a golf ball", "a person in a coat"]
 
@@ -19,7 +20,7 @@ def opened(model: StableDiffusion, folder: Path, **fields: object) -> Adversaria
     bank = Bank(trajectories=1, kept_trajectories=1, steps=3)
     bank.open(model, 0, folder)
     strategy = Adversarial(**fields)
-    strategy.open(model, bank, Eps(), CANDIDATES, [], seed=0)
+    strategy.open(Task(model, [], bank, Squared(), seed=0), CANDIDATES)
     return strategy
 
 
@@ -33,13 +34,13 @@ def test_scores_are_the_errors_and_the_worst_is_kept(model: StableDiffusion, tmp
     model.move(n for n, _ in model.named_parameters() if "attn2" in n)
     strategy = opened(model, tmp_path, every=1, points=3, keep=1)
     hurt(model)
-    chosen = strategy.choose(1, 4)
+    chosen = strategy.choose(1, 4).prompts
     errors = []
     with torch.no_grad():
         for prompt in CANDIDATES:
             said, found = model.prompt([prompt]), []
             for k in range(3):
-                at = strategy.latents.draw(CANDIDATES, f"score {k}", 1, common=True)
+                at = strategy.task.latents.draw(CANDIDATES, f"score {k}", 1, common=True)
                 i = CANDIDATES.index(prompt)
                 student = model.predict(at.x_t[i : i + 1], at.t[i : i + 1], said)
                 found.append((student - at.conditional[i]).square().mean())
