@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 
 from erase import schema
 from erase.command import CONF, choices
@@ -30,54 +31,52 @@ def load(name: str) -> ModuleType:
     return module
 
 
-run, summary = load("run"), load("summary")
+collect, summary = load("collect"), load("summary")
 
 
-def test_jobs_are_all_of_them_once_and_the_telling_ones_first():
-    every = run.jobs()
-    assert len(every) == len({j.key for j in every}) == 5 * 12 + 5 * 3 * 2
-    assert [(j.concept, j.seed) for j in every[:15:5]] == [("nudity", 0), ("church", 0), ("garbage_truck", 0)]
-    assert [j.seed for j in every] == [0] * 60 + [1] * 15 + [2] * 15
-    assert {j.concept for j in every} <= {*choices("concept")}
-    assert [j.key for j in run.jobs("^adversarial-(nudity|church)-1")] == ["adversarial-nudity-1", "adversarial-church-1"]
-    assert {*run.PRESERVATIONS} == {*summary.PRESERVATIONS}
+def composed(part: str, *overrides: str) -> DictConfig:
+    with initialize_config_dir(str(FOLDER), version_base="1.3"):
+        given = [f"hydra.searchpath=[file://{CONF}]", *overrides]
+        return compose(part, given, return_hydra_config=True)
 
 
-def test_jobs_are_runs_of_the_main_command_that_differ_in_what_is_held():
+def test_the_two_parts_are_all_runs_once():
+    schema.register(schema.Train)
+    made = []
+    for part in ("sweep", "seeds"):
+        params = composed(part, "method=esd", "concept=church").hydra.sweeper.params
+        axes = [str(params[n]).split(",") for n in ("preservation", "concept", "seed")]
+        made += [*product(*axes)]
+    assert len(made) == len({*made}) == 5 * 12 + 5 * 3 * 2
+    assert {concept for _, concept, _ in made} <= {*choices("concept")}
+    assert {preservation for preservation, _, _ in made} == {*summary.PRESERVATIONS}
+
+
+def test_runs_differ_in_what_is_held():
     schema.register(schema.Train)
     held, shared = set(), set()
-    for job in run.jobs("-church-0"):
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("train", job.overrides(["protocol.images=3"]))
-        assert config.name == job.key
+    for preservation in summary.PRESERVATIONS:
+        config = composed("sweep", "method=esd", "concept=church", f"preservation={preservation}")
         assert 0 < min(config.judge_at) < max(config.judge_at) < config.steps
         shared.add((config.steps, config.lr, config.lr_schedule, config.batch_size))
-        assert config.protocol.images == 3
         held.add(str(config.preservation))
     assert (len(held), len(shared)) == (5, 1)
+    eap = composed("sweep", "method=adv_preserve", "concept=church")
+    assert str(eap.preservation) in held
+    assert (eap.steps, eap.lr, eap.lr_schedule, eap.batch_size) in shared
+    assert eap.method._target_ == config.method._target_
 
 
-class Fake:
-    """The main command, with a run of church that is finished, or cut off, or failed."""
-
-    def __init__(self, made: Path, fails: str = "nothing") -> None:
-        self.made, self.fails, self.calls = made, fails, []
-
-    def __call__(self, arguments: list[str], log: Path) -> int:
-        self.calls.append(arguments)
-        if any(self.fails in a for a in arguments):
-            return 1
-        if arguments[0].startswith("resume="):
-            (Path(arguments[0].removeprefix("resume=")) / "status.json").write_text('{"status": "finished"}')
-            return 0
-        folder = Path(arguments[-1].removeprefix("hydra.run.dir=").strip("'"))
-        shutil.copytree(self.made, folder, symlinks=True)
-        config = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps(config | {"overrides": arguments[:-1]}))
-        metrics = json.loads((folder / "metrics.json").read_text())
-        metrics["figures"]["distance/far"] = {"after": 0.5, "n": 2}
-        (folder / "metrics.json").write_text(json.dumps(metrics | {"checkpoints": {"2": metrics["figures"]}}))
-        return 0
+def made(finished: Path, folder: Path, preservation: str) -> Path:
+    """A finished run of church that held by `preservation`."""
+    shutil.copytree(finished, folder, symlinks=True)
+    config = json.loads((folder / "config.json").read_text())
+    overrides = ["method=esd", "concept=church", f"preservation={preservation}"]
+    (folder / "config.json").write_text(json.dumps(config | {"overrides": overrides}))
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["figures"]["distance/far"] = {"after": 0.5, "n": 2}
+    (folder / "metrics.json").write_text(json.dumps(metrics | {"checkpoints": {"2": metrics["figures"]}}))
+    return folder
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -85,20 +84,16 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.fixture
-def go(tmp_path: Path) -> Callable[..., dict[str, str]]:
-    ask = run.texts()
-    return lambda only, call, *extra: run.go(run.jobs(only), tmp_path / "runs", tmp_path, extra, 1, call, ask)
-
-
-def test_results_are_kept_and_finished_jobs_skipped(finished: Path, tmp_path: Path, go: Callable[..., dict[str, str]]):
-    fake = Fake(finished, fails="preservation=similar")
-    failed = go("(none|similar|adversarial)-church-0", fake)
-    assert list(failed) == ["similar-church-0"]
-    assert len(fake.calls) == 3
+def test_what_is_finished_is_kept(finished: Path, tmp_path: Path):
+    sweep, ask = tmp_path / "sweep", collect.texts()
+    for preservation in ("none", "adversarial", "similar"):
+        made(finished, sweep / preservation, preservation)
+    (sweep / "similar" / "status.json").write_text('{"status": "failed"}')
+    (sweep / "summary.json").write_text("{}")
+    assert sorted(collect.collect(sweep, tmp_path, ask)) == ["adversarial-church-0", "none-church-0"]
     found = rows(tmp_path / "results.csv")
     keys = [(r["run"], r["concept"], r["preservation"], r["seed"], r["step"]) for r in found]
-    assert keys == [(f"{p}-church-0", "church", p, "0", step) for p in ("none", "adversarial") for step in ("2", "4")]
+    assert keys == [(f"{p}-church-0", "church", p, "0", step) for p in ("adversarial", "none") for step in ("2", "4")]
     figures = json.loads((finished / "metrics.json").read_text())["figures"]
     assert float(found[0]["esr_1_after"]) == pytest.approx(figures["esr_1"]["after"], rel=1e-6)
     assert found[0]["distance/far_after"] == "0.5"
@@ -118,29 +113,13 @@ def test_results_are_kept_and_finished_jobs_skipped(finished: Path, tmp_path: Pa
     assert float(barn["score"]) == pytest.approx(told["scores"]["a photo of a barn"])
     assert float(barn["similarity"]) > float(damage["mosaic"]["similarity"])
 
-    shutil.rmtree(tmp_path / "runs" / "none-church-0")
+    shutil.rmtree(sweep / "none")  # made elsewhere: what it said stays
     before = {name: (tmp_path / f"{name}.csv").read_bytes() for name in ("results", "damage", "chosen")}
-    again = Fake(finished)
-    assert go("(none|adversarial)-church-0", again) == {}
-    assert again.calls == []
+    assert collect.collect(sweep, tmp_path, ask) == ["adversarial-church-0"]
     assert before == {name: (tmp_path / f"{name}.csv").read_bytes() for name in before}
-
-
-def test_what_was_cut_off_goes_on_and_another_job_is_not_touched(
-    finished: Path, tmp_path: Path, go: Callable[..., dict[str, str]]
-):
-    fake = Fake(finished)
-    assert go("none-church-0", fake) == {}
-    status = tmp_path / "runs" / "none-church-0" / "status.json"
-    status.write_text('{"status": "running"}')
-    (tmp_path / "results.csv").unlink()
-    assert go("none-church-0", fake) == {}
-    assert fake.calls[1] == [f"resume={tmp_path / 'runs' / 'none-church-0'}"]
-    assert len(rows(tmp_path / "results.csv")) == 2
-    assert len({r["label"] for r in rows(tmp_path / "damage.csv")}) == len(rows(tmp_path / "damage.csv"))
-    status.write_text('{"status": "running"}')
-    assert "other arguments" in go("none-church-0", fake, "lr=1e-4")["none-church-0"]
-    assert len(fake.calls) == 2
+    made(finished, sweep / "another", "adversarial")
+    with pytest.raises(ValueError, match="several runs of adversarial-church-0"):
+        collect.collect(sweep, tmp_path, ask)
 
 
 ERASED = {  # esr_1 after 30, 60 and 90 updates; falls of siblings then

@@ -1,0 +1,147 @@
+"""This file is what of finished runs the tables are made from: three CSVs beside it.
+
+    python experiments/adversarial_preservation/collect.py multirun/adversarial_preservation
+
+Rows of runs that are not there stay: a study may be made in parts, on several machines.
+"""
+
+import argparse
+import csv
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import diffusers.utils
+import pyarrow.parquet as pq
+import transformers
+from omegaconf import OmegaConf
+from tqdm import tqdm
+
+from erase.command import build
+from erase.concept import Concept
+from erase.judge.drawings import Drawings as Judge
+from erase.preservation.similar import similarity
+
+HERE = Path(__file__).parent
+MAIN = ("esr_1", "esr_1_synonyms", "psr_1_siblings", "psr_1")
+PARTS = ("before", "after", "drop", "drop_low", "drop_high", "retrained", "n")
+
+Rows = list[dict[str, Any]]
+Texts = Callable[[Mapping[str, Any], Sequence[Concept]], dict[tuple[str, str], tuple[str, float]]]
+"""From a model's settings and what is erased: by the judge's head and label, its candidate and that one's similarity."""
+
+
+def texts() -> Texts:
+    """Similarities by the text encoder of a run's own model, loaded once."""
+    models: dict[str, Any] = {}
+    for library in (transformers, diffusers.utils):
+        library.logging.disable_progress_bar()
+
+    def ask(settings: Mapping[str, Any], erased: Sequence[Concept]) -> dict[tuple[str, str], tuple[str, float]]:
+        made = json.dumps(settings, sort_keys=True)
+        if made not in models:
+            models[made] = build(OmegaConf.create(dict(settings)), "model"), Judge()
+        model, judge = models[made]
+        found: dict[tuple[str, str], tuple[str, float]] = {}
+        for candidate, cosine in zip(model.vocabulary, similarity(model, model.vocabulary, erased).tolist(), strict=True):
+            if label := judge.label(candidate):
+                found.setdefault(label, (candidate, cosine))
+        return found
+
+    return ask
+
+
+def is_finished(folder: Path) -> bool:
+    status = folder / "status.json"
+    return status.is_file() and json.loads(status.read_text())["status"] == "finished"
+
+
+def told(folder: Path, ask: Texts) -> tuple[str, dict[str, Rows]]:
+    """The name of a finished run, and its rows of `results`, one a checkpoint; of `damage`, one a kept label after the
+    last update; of `chosen`, one a choice."""
+    metrics, config = (json.loads((folder / name).read_text()) for name in ("metrics.json", "config.json"))
+    about = json.loads((folder / "edit" / "edit.json").read_text())
+    steps, cost = config["settings"]["steps"], metrics["cost"]
+    asked = dict(override.split("=", 1) for override in config["overrides"])
+    of = {"preservation": asked["preservation"], "concept": asked["concept"], "seed": config["settings"]["seed"]}
+    name = "-".join(map(str, of.values()))
+    run: dict[str, Any] = {"run": name, **of, "model": metrics["lock"]["model"][:12]}
+    paid = {n: cost[n] for n in ("train_seconds", "forwards", "backwards")}
+    points = {**metrics.get("checkpoints", {}), str(steps): metrics["figures"]}
+    results = [{**run, "step": int(step), **_flat(figures), **paid} for step, figures in points.items()]
+
+    lines = (folder / "adversary.jsonl").read_text().splitlines() if (folder / "adversary.jsonl").exists() else []
+    choices = [json.loads(line) for line in lines]
+    chosen = [
+        {"run": name, "update": c["step"], "rank": rank, "concept": held, "score": c["scores"][held]}
+        for c in choices
+        for rank, held in enumerate(c["chosen"], 1)
+    ]
+
+    erased = [Concept(c["name"], tuple(c["prompts"]), tuple(c["synonyms"])) for c in about["concepts"]]
+    known = ask(config["settings"]["model"], erased)
+    # the first scoring: what was hurt before any choice could act
+    scores = choices[0]["scores"] if of["preservation"] == "adversarial" and choices else {}
+    hits: dict[tuple[str, str, str], dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    columns = ["model", "role", "head", "label", "top"]
+    for row in pq.read_table(folder / "scores.parquet", columns=columns).to_pylist():
+        hits[row["role"], row["head"], row["label"]][row["model"]].append(row["top"] == row["label"])
+    damage = []
+    for (role, head, label), found in hits.items():
+        if role in ("sibling", "kept"):
+            candidate, cosine = known.get((head, label), ("", ""))
+            before, after = (sum(found[m]) / len(found[m]) for m in ("before", "after"))
+            figures = {"before": before, "after": after, "n": len(found["after"])}
+            said = {"role": role, "head": head, "label": label}
+            damage.append({**run, "step": steps, **said, **figures, "similarity": cosine, "score": scores.get(candidate, "")})
+    return name, {"results": results, "damage": damage, "chosen": chosen}
+
+
+def _flat(figures: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    names = [n for n in figures if n in MAIN or n.startswith("distance") or "retrained" in n]
+    return {f"{n}_{part}": figures[n][part] for n in names for part in PARTS if part in figures[n]}
+
+
+def keep(path: Path, run: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Put the rows of `run` into a CSV, in the place of those that it had: whole or not at all."""
+    table: list[Mapping[str, Any]] = [row for row in read(path) if row["run"] != run]
+    table += rows
+    table.sort(key=lambda row: row["run"])  # alike, in whatever order runs were made
+    names = list(dict.fromkeys(name for row in table for name in row))
+    part = path.with_suffix(".part")
+    with part.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({n: f"{v:.7g}" if isinstance(v, float) else v for n, v in row.items()} for row in table)
+    os.replace(part, path)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV; none where there is none."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def collect(sweep: Path, results: Path, ask: Texts | None = None) -> list[str]:
+    """Keep what the finished runs of `sweep` say in the CSVs of `results`; returns their names. ValueError where two runs
+    have one name: they differ in something that no table tells apart."""
+    ask, names = ask or texts(), []
+    for folder in tqdm([f for f in sorted(sweep.iterdir()) if is_finished(f)], "collecting", unit="run", disable=None):
+        name, rows = told(folder, ask)
+        if name in names:
+            raise ValueError(f"{sweep} holds several runs of {name}: they differ in settings or code, and do not compare.")
+        names.append(name)
+        for table in ("results", "damage", "chosen"):
+            keep(results / f"{table}.csv", name, rows[table])
+    return names
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sweep", type=Path, help="the sweep's folder of runs")
+    print(f"{len(collect(parser.parse_args().sweep, HERE))} runs collected")
