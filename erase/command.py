@@ -131,7 +131,9 @@ def check(target: Callable[..., Any], node: DictConfig | Any, where: str, given:
 def _arguments(target: Callable[..., Any]) -> dict[str, Any]:
     """What `target` is called with, by name, and its types; what a class hands on as ** is its parents' affair."""
     found: dict[str, Any] = {}
-    makers = [c.__dict__["__init__"] for c in target.__mro__ if "__init__" in c.__dict__] if isinstance(target, type) else [target]
+    makers = (
+        [c.__dict__["__init__"] for c in target.__mro__ if "__init__" in c.__dict__] if isinstance(target, type) else [target]
+    )
     for make in makers:
         hints, parameters = get_type_hints(make), inspect.signature(make).parameters
         found |= {n: hints.get(n, Any) for n, p in parameters.items() if p.kind != p.VAR_KEYWORD and n not in (*found, "self")}
