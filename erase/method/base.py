@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from erase.concept import Concept
 from erase.errors import BadInput
-from erase.latents import Latents
+from erase.latents import Latents, Points
 from erase.loss import Loss
 from erase.model.text_to_image import Conditioning, TextToImage
 from erase.parameters import Select
@@ -98,6 +98,12 @@ class Method(L.LightningModule):
             self.said.update({p: found.rows(slice(i, i + 1)) for i, p in enumerate(fresh)})
         return Conditioning.stack([self.said[p] for p in prompts])
 
+    def error(self, prediction: Tensor, target: Tensor, points: Points) -> Tensor:
+        """The mean error at `points` by their weights, scalar; what each was is told to where they come from."""
+        each = self.criterion.each(prediction, target, points.snr)
+        points.tell(each.detach())
+        return torch.mean(points.weight * each)
+
     def losses(self, step: int) -> dict[str, Tensor]:
         """The losses of update `step` by name, each scalar and with its weight; their sum is stepped on."""
         raise NotImplementedError
@@ -138,6 +144,7 @@ class Method(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["state_dict"] = {n: p.detach() for n, p in self.model.moving.items()}
         checkpoint["preservation"] = self.preservation.state_dict()
+        checkpoint["latents"] = self.latents.state_dict()
         checkpoint["done"] = self.done
         checkpoint["drawn"] = self.latents.drawn
         checkpoint["cost"] = vars(self.model.cost).copy()
@@ -147,6 +154,7 @@ class Method(L.LightningModule):
         self._kept_state = checkpoint["preservation"]
         self.done, self.seconds = checkpoint["done"], checkpoint["seconds"]
         self.latents.paid = set(checkpoint["drawn"])
+        self.latents.load_state_dict(checkpoint["latents"])
         for name, value in checkpoint["cost"].items():
             setattr(self.model.cost, name, value)
         for name, value in checkpoint["state_dict"].items():
