@@ -91,11 +91,19 @@ def _preset(model: str, method: str, field: str, otherwise: Any) -> Any:
     return OmegaConf.to_container(OmegaConf.load(path)).get(field, otherwise) if path.is_file() else otherwise  # type: ignore[union-attr, call-overload]
 
 
+def _joined(names: Collection[str]) -> str:
+    """Several concepts in one word: the set of conf/concept that has all of them and no other, else one after the other."""
+    for path in sorted((CONF / "concept").glob("*.yaml")):
+        if {*OmegaConf.load(path).get("defaults", ())} == {*names}:  # type: ignore[union-attr]
+            return path.stem
+    return "+".join(names)
+
+
 # conf/hydra/launcher/ gives the plugins' own fields other values, under the plugins' own names
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 OmegaConf.register_new_resolver("preset", _preset, replace=True)
 OmegaConf.register_new_resolver("free", _free, use_cache=True, replace=True)
-OmegaConf.register_new_resolver("joined", lambda names: "+".join(names), replace=True)
+OmegaConf.register_new_resolver("joined", _joined, replace=True)
 
 
 def build(node: DictConfig | Any, where: str, **objects: Any) -> Any:

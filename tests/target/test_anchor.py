@@ -61,7 +61,9 @@ def test_a_missing_anchor_is_one_sentence(model: StableDiffusion, tmp_path: Path
 def test_every_anchor_is_known_and_says_nothing_that_is_erased():
     concepts = []
     for file in sorted((CONF / "concept").glob("*.yaml")):
-        members = OmegaConf.to_container(OmegaConf.load(file))["members"]
+        members = OmegaConf.load(file).get("members")
+        if members is None:  # a set of others
+            continue
         concepts += resolve(members, ["any words"] if file.stem == "custom" else None, None)
     anchored = [c for c in concepts if c.name != "custom"]
     assert len({c.name for c in anchored}) == 12
