@@ -14,7 +14,7 @@ from erase.errors import BadInput
 from erase.latents import Latents, Points
 from erase.loss import Loss
 from erase.model.text_to_image import Conditioning, TextToImage
-from erase.parameters import Select
+from erase.parameters import Parameters
 from erase.preservation import Preservation
 from erase.target import Target
 from erase.task import Task
@@ -37,7 +37,7 @@ class Method(L.LightningModule):
         self,
         model: TextToImage,
         concepts: Sequence[Concept],
-        parameters: Select,
+        parameters: Parameters,
         latents: Latents,
         target: Target,
         preservation: Preservation,
@@ -69,7 +69,8 @@ class Method(L.LightningModule):
         self.seed, self.work, self.shared = seed, work, shared
         self.title = name or type(self).__name__
         self.candidates = preservation.candidates(model.vocabulary, self.concepts)
-        model.move(parameters.names(name for name, _ in model.named_parameters()))
+        parameters.prepare(model, seed)
+        self.selected = parameters  # `parameters` is torch's own
         self.networks = nn.ModuleDict(model.modules)
         self.said: dict[str, Conditioning] = {}
         self.done = 0  # updates, those before a resume too
@@ -140,6 +141,12 @@ class Method(L.LightningModule):
         optimizers = [torch.optim.Adam(moved, lr) for moved, lr in self.players.values()]
         power = SCHEDULES[self.lr_schedule]
         return optimizers, [torch.optim.lr_scheduler.PolynomialLR(o, self.steps, power) for o in optimizers]
+
+    def finish(self) -> dict[str, Tensor]:
+        """What an edit holds; the model is given back in the form in which it came."""
+        found = self.selected.fold(self.model)
+        self.selected.unload(self.model)
+        return found
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["state_dict"] = {n: p.detach() for n, p in self.model.moving.items()}
