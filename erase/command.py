@@ -94,7 +94,7 @@ def _preset(model: str, method: str, field: str, otherwise: Any) -> Any:
 def _joined(names: Collection[str]) -> str:
     """Several concepts in one word: the set of conf/concept that has all of them and no other, else one after the other."""
     for path in sorted((CONF / "concept").glob("*.yaml")):
-        if {*OmegaConf.load(path).get("defaults", ())} == {*names}:  # type: ignore[union-attr]
+        if {*OmegaConf.load(path).get("defaults", ())} == {*names}:  # type: ignore[union-attr, arg-type]
             return path.stem
     return "+".join(names)
 

@@ -1,6 +1,7 @@
 """This file is low-rank adapters: layers hear W + (α / r) B A, of which only A and B move."""
 
 import re
+from typing import Any
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -33,7 +34,7 @@ class LoRA:
         for part in dict.fromkeys(part for part, _ in layers):
             targets = "|".join(re.escape(name) for p, name in layers if p == part)
             inject_adapter_in_model(LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=targets), model.modules[part])
-        self.layers = {f"{part}.{name}.weight": model.modules[part].get_submodule(name) for part, name in layers}
+        self.layers: dict[str, Any] = {f"{p}.{n}.weight": model.modules[p].get_submodule(n) for p, n in layers}
         self.before: dict[str, Tensor] = {}  # fp32: what moves is folded into these, not into what the run's precision left
         for name, layer in self.layers.items():
             self.before[name] = layer.base_layer.weight.detach().clone()
