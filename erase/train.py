@@ -55,8 +55,10 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
         try:
             axes = [o for o in overrides if o.partition("=")[0] in config.sweep.axes]
             logger = tracker.open(folder, config.name, settings, [method.title, *(c.name for c in concepts), *axes])
-            if not (run.edit / "edit.json").exists():
+            if unmade := not (run.edit / "edit.json").exists():
                 fit(method, run, trainer, logger, config.checkpoint_every, passing)
+            changed = method.finish()
+            if unmade:
                 about = {
                     "base": model.source_name,
                     "base_hash": model.hash,
@@ -66,7 +68,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
                     "versions": made_with,
                     "cost": {**vars(model.cost), "train_seconds": method.seconds},
                 }
-                Edit(dict(model.moving), about).save(run.edit)
+                Edit(changed, about).save(run.edit)
                 shutil.rmtree(folder / "bank", ignore_errors=True)  # what of the bank did not fit into memory
             edit = Edit.load(run.edit)
             model.to(trainer.device)  # Lightning leaves it on the CPU

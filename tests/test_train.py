@@ -194,7 +194,7 @@ def test_resuming_what_is_no_longer_the_same_is_refused(finished: Path, command:
 BAD = {
     "no method": ([], "method"),
     "no concept": (["method=esd"], "concept"),
-    "unknown method": (["method=nope", "concept=church"], "adv_preserve, esd"),
+    "unknown method": (["method=nope", "concept=church"], "adv_preserve, "),
     "unknown concept": (["method=esd", "concept=zebra"], "nudity"),
     "words it does not know": (["method=esd", "concept=custom", "concept.prompts=[zebra]"], "church"),
     "empty list": (["method=esd", "concept=church", "concept.prompts=[]"], "concept.prompts"),
@@ -270,6 +270,22 @@ def test_a_concept_that_the_judge_has_no_label_for(command: Command):
     assert "has no label for this concept" in done.stdout
 
 
+def test_a_set_of_concepts_is_judged_as_one(command: Command, tmp_path: Path):
+    done = command("train", "method=esd", "concept=imagenette_v3", "logger=none", *QUICK)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "outputs" / "esd-imagenette_v3-0"
+    figures = json.loads((run / "metrics.json").read_text())["figures"]
+    erased = {"cassette player", "chain saw", "church", "gas pump", "tench"}
+    rows = [r for r in pq.read_table(run / "scores.parquet").to_pylist() if r["model"] == "after"]
+    for name, role in (("esr_1", "concept"), ("esr_1_synonyms", "synonyms")):
+        missed = [r["top"] != r["label"] for r in rows if r["role"] == role]
+        assert {r["label"] for r in rows if r["role"] == role} == erased
+        assert figures[name]["after"] == pytest.approx(sum(missed) / len(missed))
+        assert figures[name]["n"] == len(missed) == 5
+    assert figures["psr_1_siblings"]["n"] == 15
+    assert not {f"psr_1/{label}" for label in erased} & {*figures}
+
+
 def test_tab_completes_groups_and_fields(command: Command):
     line = "erase-train method="
     done = command("train", "-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)), _HYDRA_OLD_COMP="1")
@@ -292,7 +308,7 @@ def test_a_refused_job_leaves_what_lay_in_its_folder(finished: Path, command: Co
 def test_help_names_every_group(command: Command):
     done = command("train", "--help")
     assert done.returncode == 0
-    for words in ("method", "adv_preserve, esd", "nudity", "xattn", "steps"):
+    for words in ("method", "adv_preserve, ", "nudity", "xattn", "steps"):
         assert words in done.stdout
 
 

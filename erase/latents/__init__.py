@@ -1,6 +1,6 @@
 """Latents: where the noisy pictures come from on which a model is edited."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,8 @@ class Points:
     """Noisy latents, and what the teacher says there of their own prompt and, where it was asked, of the empty one.
 
     `x_t`, `conditional` and `unconditional` are (batch, channels, height, width); `t` and the signal-to-noise ratio
-    `snr`, by which an error is weighed, are (batch,).
+    `snr`, by which an error is weighed, are (batch,). So is `weight`, which makes up for places that are preferred; who
+    prefers them is told each unweighed error, (batch,), and nobody where there is nobody.
     """
 
     x_t: Tensor
@@ -23,6 +24,8 @@ class Points:
     snr: Tensor
     conditional: Tensor
     unconditional: Tensor | None
+    weight: Tensor | float = 1.0
+    tell: Callable[[Tensor], None] = lambda errors: None
 
     def __len__(self) -> int:
         return len(self.t)
@@ -49,3 +52,9 @@ class Latents(Protocol):
 
         `empty=False` says that nobody needs the teacher's word on the empty prompt.
         """
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that a resumed run cannot rebuild."""
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from `state`."""

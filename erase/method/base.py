@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from erase.concept import Concept
 from erase.errors import BadInput
-from erase.latents import Latents
+from erase.latents import Latents, Points
 from erase.loss import Loss
 from erase.model.text_to_image import Conditioning, TextToImage
-from erase.parameters import Select
+from erase.parameters import Parameters
 from erase.preservation import Preservation
 from erase.target import Target
 from erase.task import Task
@@ -37,7 +37,7 @@ class Method(L.LightningModule):
         self,
         model: TextToImage,
         concepts: Sequence[Concept],
-        parameters: Select,
+        parameters: Parameters,
         latents: Latents,
         target: Target,
         preservation: Preservation,
@@ -69,7 +69,8 @@ class Method(L.LightningModule):
         self.seed, self.work, self.shared = seed, work, shared
         self.title = name or type(self).__name__
         self.candidates = preservation.candidates(model.vocabulary, self.concepts)
-        model.move(parameters.names(name for name, _ in model.named_parameters()))
+        parameters.prepare(model, seed)
+        self.selected = parameters  # `parameters` is torch's own
         self.networks = nn.ModuleDict(model.modules)
         self.said: dict[str, Conditioning] = {}
         self.done = 0  # updates, those before a resume too
@@ -97,6 +98,12 @@ class Method(L.LightningModule):
             found = self.model.prompt(fresh)
             self.said.update({p: found.rows(slice(i, i + 1)) for i, p in enumerate(fresh)})
         return Conditioning.stack([self.said[p] for p in prompts])
+
+    def error(self, prediction: Tensor, target: Tensor, points: Points) -> Tensor:
+        """The mean error at `points` by their weights, scalar; what each was is told to where they come from."""
+        each = self.criterion.each(prediction, target, points.snr)
+        points.tell(each.detach())
+        return torch.mean(points.weight * each)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """The losses of update `step` by name, each scalar and with its weight; their sum is stepped on."""
@@ -135,9 +142,16 @@ class Method(L.LightningModule):
         power = SCHEDULES[self.lr_schedule]
         return optimizers, [torch.optim.lr_scheduler.PolynomialLR(o, self.steps, power) for o in optimizers]
 
+    def finish(self) -> dict[str, Tensor]:
+        """What an edit holds; the model is given back in the form in which it came."""
+        found = self.selected.fold(self.model)
+        self.selected.unload(self.model)
+        return found
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["state_dict"] = {n: p.detach() for n, p in self.model.moving.items()}
         checkpoint["preservation"] = self.preservation.state_dict()
+        checkpoint["latents"] = self.latents.state_dict()
         checkpoint["done"] = self.done
         checkpoint["drawn"] = self.latents.drawn
         checkpoint["cost"] = vars(self.model.cost).copy()
@@ -147,6 +161,7 @@ class Method(L.LightningModule):
         self._kept_state = checkpoint["preservation"]
         self.done, self.seconds = checkpoint["done"], checkpoint["seconds"]
         self.latents.paid = set(checkpoint["drawn"])
+        self.latents.load_state_dict(checkpoint["latents"])
         for name, value in checkpoint["cost"].items():
             setattr(self.model.cost, name, value)
         for name, value in checkpoint["state_dict"].items():

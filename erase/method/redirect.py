@@ -1,9 +1,12 @@
 """This file is the objective of ESD and EAP: redirect the erased prompt to a target, hold the kept prompts."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from erase.concept import rows
+from erase.latents import Points
 from erase.method.base import Method
 from erase.model.text_to_image import Conditioning
 from erase.random import stream
@@ -16,14 +19,18 @@ class Redirect(Method):
     λ = 0. x_t comes from the erased concept's trajectories, x'_t from those of the kept one.
     """
 
+    def erased(self, prompts: Sequence[str], step: int) -> tuple[Points, Tensor]:
+        """Where the erased `prompts` are heard, and what shall be said of them there."""
+        points = self.latents.draw(prompts, "erase", step)
+        return points, self.target(points, prompts, step)
+
     def losses(self, step: int) -> dict[str, Tensor]:
         prompts = rows(self.concepts, self.batch_size, stream(self.seed, "erase", step))
-        erased = self.latents.draw(prompts, "erase", step)
-        target = self.target(erased, prompts, step)
+        erased, target = self.erased(prompts, step)
         weight = self.preservation.weight
         if not weight:
             predicted = self.model.predict(erased.x_t, erased.t, self.words(prompts))
-            return {"erase": self.criterion(predicted, target, erased.snr)}
+            return {"erase": self.error(predicted, target, erased)}
         chosen = self.preservation.choose(step, self.batch_size)
         kept = self.latents.draw(chosen.prompts, "keep", step, empty=False)
         heard, held = self.words(chosen.prompts), kept.conditional
@@ -35,6 +42,6 @@ class Redirect(Method):
         both = Conditioning.stack([self.words(prompts), heard])
         ours, theirs = self.model.predict(x_t, t, both).split(self.batch_size)
         return {
-            "erase": self.criterion(ours, target, erased.snr),
-            "keep": weight * self.criterion(theirs, held, kept.snr),
+            "erase": self.error(ours, target, erased),
+            "keep": weight * self.error(theirs, held, kept),
         }

@@ -15,9 +15,9 @@ class UCE(Method):
     W = (λ W₀ + s_e Σ v* kᵀ + s_p Σ W₀ k kᵀ)(λ I + s_e Σ k kᵀ + s_p Σ k kᵀ)⁻¹.
 
     k are the text encoder's states, of an erased prompt from the word on that says the concept; v* = W₀ k* with the
-    states of what it becomes, its anchor or the empty prompt. Kept are all prompts of the preservation, with its weight as
-    s_p. One update, no pass through the network. It is refused where it did not change what it was to change: `tolerance`
-    is the largest share of the way from W₀ k to v* that may be left.
+    states of the words that it becomes, the target's. Kept are all prompts of the preservation, with its weight as s_p.
+    One update, no pass through the network. It is refused where it did not change what it was to change: `tolerance` is
+    the largest share of the way from W₀ k to v* that may be left.
     """
 
     def __init__(self, erase_scale: float = 1.0, ridge: float = 0.1, tolerance: float = 0.5, **parts: object) -> None:
@@ -46,8 +46,8 @@ class UCE(Method):
         gram = self.ridge * torch.eye(ours.shape[1], dtype=ours.dtype, device=ours.device)
         kept = gram + weight * held.T @ held
         left, drift = [], []
-        for name, parameter in self.model.moving.items():
-            before = self.model.originals[name].double()
+        for parameter in self.model.moving.values():
+            before = parameter.detach().double()  # the original is in the run's precision
             wanted = self.erase_scale * theirs.T @ ours + kept
             after = torch.linalg.solve(kept + self.erase_scale * ours.T @ ours, (before @ wanted).T).T
             parameter.data.copy_(after)
@@ -57,14 +57,18 @@ class UCE(Method):
         found = {"erase": torch.stack(left).mean(), "keep": torch.stack(drift).mean()}
         if not found["erase"] <= self.tolerance:
             share = f"{float(found['erase']):.2f}"
-            raise BadInput(f"method=uce left {share} of what was to go (method.tolerance={self.tolerance}): raise method.erase_scale.")
+            raise BadInput(
+                f"method=uce left {share} of what was to go (method.tolerance={self.tolerance}): raise method.erase_scale."
+            )
         yield "closed form", found
 
     def _pairs(self, concept: Concept, prompt: str) -> tuple[Tensor, Tensor]:
         """States (tokens, width) of `prompt` from the word on that says `concept`, and those that they become."""
+        target = self.target.words(prompt)
+        if target is None:
+            raise BadInput("method=uce turns words into words: target=anchor (target.eta=0) or neutral.")
         words = prompt.split()
         said = next(i for i in range(1, len(words) + 1) if i == len(words) or says(" ".join(words[:i]), concept))
-        target = concept.anchor or ""
         start, end = self.model.lengths([" ".join(words[:said]), target])  # each prompt's last word, the first token being 0
         states, others = self._states([prompt, target])
         rows = torch.arange(max(end, 1), max(end, 1) + len(states) - start).clamp(max=len(others) - 1)

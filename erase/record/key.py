@@ -19,7 +19,7 @@ INDIFFERENT = (
 BASE = ("model.source", "model.revision", "model.retrained")
 """Settings that say where the base lies: in a key its weights stand for them."""
 
-COMPUTE = ("torch", "diffusers", "transformers", "lightning", "torchmetrics", "numpy")
+COMPUTE = ("torch", "diffusers", "transformers", "peft", "lightning", "torchmetrics", "numpy")
 
 
 def flat(node: Any, prefix: str = "") -> dict[str, Any]:

@@ -26,7 +26,7 @@ from erase.record.key import deciding
 from erase.record.pictures import before_after
 from erase.record.report import write_report
 
-PACKAGES = ("torch", "diffusers", "transformers", "hydra-core", "omegaconf", "lightning", "torchmetrics", "safetensors")
+PACKAGES = ("torch", "diffusers", "transformers", "peft", "hydra-core", "omegaconf", "lightning", "torchmetrics", "safetensors")
 
 
 def write_json(path: Path, content: object) -> None:

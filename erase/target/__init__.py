@@ -19,6 +19,9 @@ class Target(Protocol):
     def __call__(self, points: Points, prompts: Sequence[str], step: int) -> Tensor:
         """Predictions (batch, channels, height, width) at `points` for erased `prompts`, one a point."""
 
+    def words(self, prompt: str) -> str | None:
+        """The words that an erased `prompt` becomes; None where what it becomes is not what the teacher says of words."""
+
 
 @dataclass(frozen=True)
 class Negative:
@@ -32,3 +35,6 @@ class Negative:
     def __call__(self, points: Points, prompts: Sequence[str], step: int) -> Tensor:
         assert points.unconditional is not None
         return points.unconditional - self.eta * (points.conditional - points.unconditional)
+
+    def words(self, prompt: str) -> str | None:
+        return None if self.eta else ""
