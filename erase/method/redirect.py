@@ -1,12 +1,14 @@
 """This file is the objective of ESD and EAP: redirect the erased prompt to a target, hold the kept prompts."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from erase.concept import rows
+from erase.latents import Points
 from erase.method.base import Method
 from erase.model.text_to_image import Conditioning
-from erase.random import stream
+from erase.preservation import Kept
 
 
 class Redirect(Method):
@@ -17,24 +19,30 @@ class Redirect(Method):
     """
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        prompts = rows(self.concepts, self.batch_size, stream(self.seed, "erase", step))
+        prompts = self.task.erased(step, self.batch_size)
         erased = self.latents.draw(prompts, "erase", step)
         target = self.target(erased, prompts, step)
-        weight = self.preservation.weight
-        if not weight:
-            predicted = self.model.predict(erased.x_t, erased.t, self.words(prompts))
-            return {"erase": self.criterion(predicted, target, erased.snr)}
-        chosen = self.preservation.choose(step, self.batch_size)
-        kept = self.latents.draw(chosen.prompts, "keep", step, empty=False)
-        heard, held = self.words(chosen.prompts), kept.conditional
-        if chosen.conditioning:
-            heard = chosen.conditioning
-            with torch.no_grad():
-                held = self.model.predict(kept.x_t, kept.t, heard, edited=False)
-        x_t, t = torch.cat([erased.x_t, kept.x_t]), torch.cat([erased.t, kept.t])
-        both = Conditioning.stack([self.words(prompts), heard])
-        ours, theirs = self.model.predict(x_t, t, both).split(self.batch_size)
-        return {
-            "erase": self.criterion(ours, target, erased.snr),
-            "keep": weight * self.criterion(theirs, held, kept.snr),
-        }
+        chosen = self.preservation.choose(step, self.batch_size) if self.preservation.weight else None
+        return redirected(self, step, prompts, erased, target, chosen)
+
+
+def redirected(
+    method: Method, step: int, prompts: Sequence[str], erased: Points, target: Tensor, chosen: Kept | None
+) -> dict[str, Tensor]:
+    """Both losses of update `step` in one pass: erased `prompts` at their points to `target`, `chosen` as the teacher has it."""
+    model, criterion, words = method.model, method.criterion, method.words
+    if not chosen:
+        return {"erase": criterion(model.predict(erased.x_t, erased.t, words(prompts)), target, erased.snr)}
+    kept = method.latents.draw(chosen.prompts, "keep", step, empty=False)
+    heard, held = words(chosen.prompts), kept.conditional
+    if chosen.conditioning:
+        heard = chosen.conditioning
+        with torch.no_grad():
+            held = model.predict(kept.x_t, kept.t, heard, edited=False)
+    x_t, t = torch.cat([erased.x_t, kept.x_t]), torch.cat([erased.t, kept.t])
+    both = Conditioning.stack([words(prompts), heard])
+    ours, theirs = model.predict(x_t, t, both).split(len(prompts))
+    return {
+        "erase": criterion(ours, target, erased.snr),
+        "keep": method.preservation.weight * criterion(theirs, held, kept.snr),
+    }

@@ -40,12 +40,12 @@ def test_scores_are_the_errors_and_the_worst_is_kept(model: StableDiffusion, tmp
         for prompt in CANDIDATES:
             said, found = model.prompt([prompt]), []
             for k in range(3):
-                at = strategy.task.latents.draw(CANDIDATES, f"score {k}", 1, common=True)
+                at = strategy.search.game.task.latents.draw(CANDIDATES, f"score {k}", 1, common=True)
                 i = CANDIDATES.index(prompt)
                 student = model.predict(at.x_t[i : i + 1], at.t[i : i + 1], said)
                 found.append((student - at.conditional[i]).square().mean())
             errors.append(torch.stack(found).mean())
-    torch.testing.assert_close(strategy.scores, torch.stack(errors), rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(strategy.search.scores, torch.stack(errors)[None], rtol=1e-3, atol=1e-6)
     assert set(chosen) == {CANDIDATES[int(torch.stack(errors).argmax())]}
 
 
@@ -66,9 +66,9 @@ def test_choices_are_written_down_once(model: StableDiffusion, tmp_path: Path):
 
 def test_old_scores_fade(model: StableDiffusion, tmp_path: Path):
     strategy = opened(model, tmp_path, every=1, memory=0.75)
-    strategy.load_state_dict({"scores": torch.full((len(CANDIDATES),), 4.0)})
+    strategy.load_state_dict({"scores": torch.full((1, len(CANDIDATES)), 4.0)})
     strategy.choose(1, 1)
-    torch.testing.assert_close(strategy.scores, torch.full((len(CANDIDATES),), 3.0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(strategy.search.scores, torch.full((1, len(CANDIDATES)), 3.0), atol=1e-3, rtol=0)
 
 
 def test_a_file_of_candidates(tmp_path: Path):
