@@ -62,11 +62,12 @@ class OnPolicy:
         t = self._inside(self.steps - 1 - made, inside).to(model.device) if self.lag else grid
         said = model.prompt(prompts, edited=False)
         with torch.no_grad():
-            if empty:
-                both = Conditioning.stack([model.prompt([""], edited=False).expand(batch), said])
-                unconditional, conditional = model.predict(torch.cat([x_t, x_t]), torch.cat([t, t]), both, edited=False).chunk(2)
-                return Points(x_t, t, model.snr(grid), conditional, unconditional)
-            return Points(x_t, t, model.snr(grid), model.predict(x_t, t, said, edited=False), None)
+            if not empty:
+                return Points(x_t, t, model.snr(grid), model.predict(x_t, t, said, edited=False), None)
+            both = Conditioning.stack([said, model.prompt([""], edited=False).expand(batch)])
+            found = model.predict(torch.cat([x_t, x_t]), torch.cat([t, t]), both, edited=False)
+        conditional, unconditional = found.chunk(2)
+        return Points(x_t, t, model.snr(grid), conditional, unconditional)
 
     def _inside(self, k: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
         """Timesteps (batch,) in grid steps `k` (batch,), counted from the least noise, `share` of the way to the next."""

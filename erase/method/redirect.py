@@ -29,7 +29,7 @@ class Redirect(Method):
 def redirected(
     method: Method, step: int, prompts: Sequence[str], erased: Points, target: Tensor, chosen: Kept | None
 ) -> dict[str, Tensor]:
-    """Both losses of update `step` in one pass: erased `prompts` at their points to `target`, `chosen` as the teacher has it."""
+    """Both losses of update `step` in one pass: erased `prompts` at their points to `target`, `chosen` as it was."""
     model, criterion, words = method.model, method.criterion, method.words
     if not chosen:
         return {"erase": criterion(model.predict(erased.x_t, erased.t, words(prompts)), target, erased.snr)}

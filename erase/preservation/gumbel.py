@@ -51,7 +51,7 @@ class Gumbel:
 
     def open(self, game: Game) -> None:
         if game.encoder_moves and not self.hard:
-            raise BadInput("preservation.hard=false mixes what the text encoder says, which must not move: preservation.hard=true.")
+            raise BadInput("preservation.hard=false mixes what a text encoder says that must not move: preservation.hard=true.")
         self.game = game
         game.task.latents.declare(game.pool, kept=True)
         self.mixtures = [Mixture(near, self.temperature, self.hard, self.top) for near in game.near]
