@@ -1,9 +1,10 @@
 """This file is the published source of points: a trajectory of the edited model for every point, drawn anew."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from erase.errors import BadInput
 from erase.latents import Points
@@ -69,7 +70,14 @@ class OnPolicy:
         conditional, unconditional = found.chunk(2)
         return Points(x_t, t, model.snr(grid), conditional, unconditional)
 
-    def _inside(self, k: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    def state_dict(self) -> dict[str, Tensor]:
+        """Nothing: every draw is a function of what it is asked."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Nothing to go on from."""
+
+    def _inside(self, k: Tensor, share: Tensor) -> Tensor:
         """Timesteps (batch,) in grid steps `k` (batch,), counted from the least noise, `share` of the way to the next."""
         total = self.model.noise_scheduler.config.num_train_timesteps
         first, end = ((n * total / self.steps).round() for n in (k, k + 1))

@@ -7,15 +7,14 @@ from torch import Tensor
 
 from erase.errors import BadInput
 from erase.latents import Points
-from erase.method.base import Method
-from erase.method.redirect import redirected
+from erase.method.redirect import Redirect
 from erase.model.text_to_image import Conditioning
 from erase.preservation import Kept
 from erase.preservation.adversarial import Adversarial
 from erase.target.searched import Searched
 
 
-class Age(Method):
+class Age(Redirect):
     """AGE (Bui et al. 2025, arXiv 2501.18950): max over c_t of L1 + λ L2, where L1 = ‖ε_θ'(x_t, c_e) − target(c_t)‖² and
     L2 = ‖ε_θ'(x'_t, c_t) − ε_θ(x'_t, c_t)‖²; x_t comes from c_e's trajectories, x'_t from those of c_t.
 
@@ -43,10 +42,11 @@ class Age(Method):
             ours = self.model.predict(points.x_t, points.t, self.words(prompts))
         return self.criterion.each(ours, self.target.toward(points, heard), points.snr)
 
-    def losses(self, step: int) -> dict[str, Tensor]:
+    def chosen(self, step: int) -> Kept | None:
         assert isinstance(self.target, Searched)
-        prompts = self.task.erased(step, self.batch_size)
-        self.target.chosen = chosen = self.preservation.choose(step, self.batch_size)
-        erased = self.latents.draw(prompts, "erase", step, empty=False)
-        target = self.target(erased, prompts, step)
-        return redirected(self, step, prompts, erased, target, chosen if self.preservation.weight else None)
+        self.target.chosen = self.preservation.choose(step, self.batch_size)
+        return self.target.chosen
+
+    def erased(self, prompts: Sequence[str], step: int) -> tuple[Points, Tensor]:
+        points = self.latents.draw(prompts, "erase", step, empty=False)
+        return points, self.target(points, prompts, step)

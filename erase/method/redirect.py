@@ -18,31 +18,32 @@ class Redirect(Method):
     λ = 0. x_t comes from the erased concept's trajectories, x'_t from those of the kept one.
     """
 
+    def chosen(self, step: int) -> Kept | None:
+        """What update `step` holds."""
+        return self.preservation.choose(step, self.batch_size) if self.preservation.weight else None
+
+    def erased(self, prompts: Sequence[str], step: int) -> tuple[Points, Tensor]:
+        """Where the erased `prompts` are heard, and what shall be said of them there."""
+        points = self.latents.draw(prompts, "erase", step)
+        return points, self.target(points, prompts, step)
+
     def losses(self, step: int) -> dict[str, Tensor]:
         prompts = self.task.erased(step, self.batch_size)
-        erased = self.latents.draw(prompts, "erase", step)
-        target = self.target(erased, prompts, step)
-        chosen = self.preservation.choose(step, self.batch_size) if self.preservation.weight else None
-        return redirected(self, step, prompts, erased, target, chosen)
-
-
-def redirected(
-    method: Method, step: int, prompts: Sequence[str], erased: Points, target: Tensor, chosen: Kept | None
-) -> dict[str, Tensor]:
-    """Both losses of update `step` in one pass: erased `prompts` at their points to `target`, `chosen` as it was."""
-    model, criterion, words = method.model, method.criterion, method.words
-    if not chosen:
-        return {"erase": criterion(model.predict(erased.x_t, erased.t, words(prompts)), target, erased.snr)}
-    kept = method.latents.draw(chosen.prompts, "keep", step, empty=False)
-    heard, held = words(chosen.prompts), kept.conditional
-    if chosen.conditioning:
-        heard = chosen.conditioning
-        with torch.no_grad():
-            held = model.predict(kept.x_t, kept.t, heard, edited=False)
-    x_t, t = torch.cat([erased.x_t, kept.x_t]), torch.cat([erased.t, kept.t])
-    both = Conditioning.stack([words(prompts), heard])
-    ours, theirs = model.predict(x_t, t, both).split(len(prompts))
-    return {
-        "erase": criterion(ours, target, erased.snr),
-        "keep": method.preservation.weight * criterion(theirs, held, kept.snr),
-    }
+        chosen = self.chosen(step)
+        erased, target = self.erased(prompts, step)
+        if chosen is None:
+            predicted = self.model.predict(erased.x_t, erased.t, self.words(prompts))
+            return {"erase": self.criterion(predicted, target, erased.snr)}
+        kept = self.latents.draw(chosen.prompts, "keep", step, empty=False)
+        heard, held = self.words(chosen.prompts), kept.conditional
+        if chosen.conditioning:
+            heard = chosen.conditioning
+            with torch.no_grad():
+                held = self.model.predict(kept.x_t, kept.t, heard, edited=False)
+        x_t, t = torch.cat([erased.x_t, kept.x_t]), torch.cat([erased.t, kept.t])
+        both = Conditioning.stack([self.words(prompts), heard])
+        ours, theirs = self.model.predict(x_t, t, both).split(self.batch_size)
+        return {
+            "erase": self.criterion(ours, target, erased.snr),
+            "keep": self.preservation.weight * self.criterion(theirs, held, kept.snr),
+        }

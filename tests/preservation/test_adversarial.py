@@ -86,7 +86,29 @@ def test_what_is_erased_is_no_candidate():
         Adversarial().candidates(["a chapel"], [church])
 
 
+def test_the_published_pool_holds_what_is_erased():
+    church = Concept("church", ("a photo of a church",), ("chapel",))
+    assert Adversarial(filter="none").candidates(["a chapel", "a barn"], [church]) == ["a chapel", "a barn"]
+
+
+def test_a_model_without_words_of_its_own_is_asked_in_english():
+    church = Concept("church", ("church",), ("cathedral",))
+    english = Adversarial().candidates([], [church])
+    assert {"church", "cathedral"}.isdisjoint(english)
+    assert {"monastery", "dog"} <= {*english}
+    assert Adversarial(vocabulary="english").candidates(["a barn"], [church]) == english
+
+
 @pytest.mark.parametrize(("field", "value"), [("every", 0), ("points", 0), ("keep", 0), ("weight", -1), ("memory", 1.0)])
 def test_nonsense_is_refused(field: str, value: float):
+    with pytest.raises(BadInput, match=f"preservation.{field}={value}"):
+        Adversarial(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("search", "pgd"), ("filter", "all"), ("closest", 0), ("centres", 0), ("top", 0), ("search_lr", 0), ("search_steps", 0)],
+)
+def test_nonsense_of_a_search_is_refused(field: str, value: object):
     with pytest.raises(BadInput, match=f"preservation.{field}={value}"):
         Adversarial(**{field: value})
