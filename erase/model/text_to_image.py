@@ -5,7 +5,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Conditioning:
 
     def mixed(self, shares: Tensor) -> "Conditioning":
         """Mixtures of the rows, by `shares` (mixtures, rows)."""
-        return Conditioning(torch.tensordot(shares.to(self.sequence), self.sequence, 1))
+        return replace(self, sequence=torch.tensordot(shares.to(self.sequence), self.sequence, 1))
 
     @staticmethod
     def stack(parts: Sequence["Conditioning"]) -> "Conditioning":

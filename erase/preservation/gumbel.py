@@ -69,10 +69,8 @@ class Gumbel:
         shares, words = self._draw(erased, use, step)
         at = game.draw(words, use, step)
         beside = game.draw(erased, use, step) if game.besides else None
-        theirs = game.said.mixed(shares.to(game.task.model.device))
-        ours = theirs
-        if game.encoder_moves:
-            ours = game.ours(torch.arange(len(game.pool))).mixed(shares.to(game.task.model.device))
+        theirs = game.said.mixed(shares)
+        ours = game.ours(torch.arange(len(game.pool))).mixed(shares) if game.encoder_moves else theirs
         hurt = game.hurt(at, ours, None if self.hard else theirs)
         loss = -game.total(hurt, beside, erased, theirs).mean()
         logits = [m.logits for m in self.mixtures]
@@ -88,7 +86,7 @@ class Gumbel:
             if step > 0 and step % self.every == 0:
                 chances = torch.stack([m.logits.softmax(0) for m in self.mixtures])
                 self.news = self.game.news(step, [self.game.pool[i] for i in chances.argmax(1)], chances.mean(0))
-            return Kept(words, None if self.hard else self.game.said.mixed(shares.to(self.game.task.model.device)))
+            return Kept(words, None if self.hard else self.game.said.mixed(shares))
 
     def state_dict(self) -> dict[str, Tensor]:
         found = {f"{i} logits": m.logits.detach().clone() for i, m in enumerate(self.mixtures)}
