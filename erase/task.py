@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from erase.concept import Concept
+from erase.concept import Concept, rows
 from erase.latents import Latents
 from erase.loss import Loss
 from erase.model.text_to_image import TextToImage
+from erase.random import stream
 
 
 @dataclass(frozen=True)
@@ -23,3 +24,11 @@ class Task:
     def prompts(self) -> list[str]:
         """Every prompt that is erased."""
         return [prompt for concept in self.concepts for prompt in concept.prompts]
+
+    def erased(self, step: int, count: int, use: str = "erase") -> list[str]:
+        """The `count` prompts that update `step` erases: with this `use` the same for every player that asks."""
+        return rows(self.concepts, count, stream(self.seed, use, step))
+
+    def said(self, prompts: Sequence[str]) -> list[int]:
+        """Which concept each of `prompts` belongs to."""
+        return [next(i for i, c in enumerate(self.concepts) if prompt in c.prompts) for prompt in prompts]

@@ -320,3 +320,18 @@ def test_what_is_chosen_once_is_told(command: Command, tmp_path: Path):
     assert told["step"] == 0
     assert len(told["chosen"]) == 4
     assert all(name in (run / "report.html").read_text() for name in told["chosen"])
+
+
+def test_age_by_the_published_search_tells_its_targets(command: Command, tmp_path: Path):
+    own = ["latents=on_policy", "latents.steps=2"]
+    own += ["preservation.search=gumbel", "preservation.every=1", "preservation.closest=3"]
+    quick = [field for field in QUICK if not field.startswith("latents.")] + ["steps=2", "batch_size=1", "logger=none"]
+    done = command("train", "+method=age", "concept=church", *own, *quick)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "outputs" / "age-church-0"
+    (told,) = map(json.loads, (run / "adversary.jsonl").read_text().splitlines())
+    assert told["step"] == 1
+    assert len(told["scores"]) == 3
+    assert not any("church" in name for name in told["scores"])
+    cost = json.loads((run / "metrics.json").read_text())["cost"]
+    assert cost["backwards"] == 2 * 2 + 2  # the pairs', and of one search both losses'

@@ -109,11 +109,15 @@ def _flat_phrases(concept: Concept) -> list[str]:
     return [_flat(phrase) for phrase in (concept.name.replace("_", " "), *concept.phrases)]
 
 
+VOCABULARIES = {"english": Path(__file__).parent / "english.txt"}
+"""What a vocabulary's name stands for: some 1,200 everyday words, for models that have no vocabulary of their own."""
+
+
 def read_vocabulary(path: str) -> list[str]:
-    """Candidates from a text file, one a line; empty lines and lines that begin with # are left out."""
-    file = Path(path).expanduser()
+    """Candidates of a name or from a text file, one a line; empty lines and lines that begin with # are left out."""
+    file = VOCABULARIES.get(path, Path(path).expanduser())
     if not file.is_file():
-        raise BadInput(f"preservation.vocabulary={path} is not a file.")
+        raise BadInput(f"preservation.vocabulary={path} is not a file, nor one of: {', '.join(VOCABULARIES)}.")
     lines = [line.strip() for line in file.read_text().splitlines()]
     found = [line for line in lines if line and not line.startswith("#")]
     if not found:

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from erase.concept import rows
 from erase.latents import Points
 from erase.method.base import Method
 from erase.model.text_to_image import Conditioning
-from erase.random import stream
+from erase.preservation import Kept
 
 
 class Redirect(Method):
@@ -19,19 +18,22 @@ class Redirect(Method):
     λ = 0. x_t comes from the erased concept's trajectories, x'_t from those of the kept one.
     """
 
+    def chosen(self, step: int) -> Kept | None:
+        """What update `step` holds."""
+        return self.preservation.choose(step, self.batch_size) if self.preservation.weight else None
+
     def erased(self, prompts: Sequence[str], step: int) -> tuple[Points, Tensor]:
         """Where the erased `prompts` are heard, and what shall be said of them there."""
         points = self.latents.draw(prompts, "erase", step)
         return points, self.target(points, prompts, step)
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        prompts = rows(self.concepts, self.batch_size, stream(self.seed, "erase", step))
+        prompts = self.task.erased(step, self.batch_size)
+        chosen = self.chosen(step)
         erased, target = self.erased(prompts, step)
-        weight = self.preservation.weight
-        if not weight:
+        if chosen is None:
             predicted = self.model.predict(erased.x_t, erased.t, self.words(prompts))
             return {"erase": self.error(predicted, target, erased)}
-        chosen = self.preservation.choose(step, self.batch_size)
         kept = self.latents.draw(chosen.prompts, "keep", step, empty=False)
         heard, held = self.words(chosen.prompts), kept.conditional
         if chosen.conditioning:
@@ -43,5 +45,5 @@ class Redirect(Method):
         ours, theirs = self.model.predict(x_t, t, both).split(self.batch_size)
         return {
             "erase": self.error(ours, target, erased),
-            "keep": weight * self.error(theirs, held, kept),
+            "keep": self.preservation.weight * self.error(theirs, held, kept),
         }

@@ -5,7 +5,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,10 @@ class Conditioning:
     def expand(self, batch: int) -> "Conditioning":
         """One row, repeated."""
         return Conditioning(self.sequence.expand(batch, -1, -1))
+
+    def mixed(self, shares: Tensor) -> "Conditioning":
+        """Mixtures of the rows, by `shares` (mixtures, rows)."""
+        return replace(self, sequence=torch.tensordot(shares.to(self.sequence), self.sequence, 1))
 
     @staticmethod
     def stack(parts: Sequence["Conditioning"]) -> "Conditioning":
@@ -143,6 +147,12 @@ class TextToImage(ABC):
         """Signal-to-noise ratios ᾱ/(1−ᾱ) at timesteps `t` (batch,), fp32."""
         alphas = self.noise_scheduler.alphas_cumprod.to(t.device)[t]
         return alphas / (1 - alphas)
+
+    def grid(self, steps: int) -> Tensor:
+        """The timesteps (steps,) of a trajectory, the noisiest first."""
+        scheduler = self.noise_scheduler
+        scheduler.set_timesteps(steps, device=self.device)
+        return scheduler.timesteps
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """All weights as `module.name`: `unet.conv_in.weight`, `text_encoder.…`."""
@@ -254,6 +264,27 @@ class TextToImage(ABC):
             guided = unconditional + guidance_scale * (conditional - unconditional)
             x_t = scheduler.step(guided, int(t), x_t).prev_sample
         yield Step(torch.tensor(-1), x_t, x_t, x_t)
+
+    @torch.no_grad()
+    def partway(
+        self, conditioning: Conditioning, noise: Tensor, stops: Tensor, steps: int, guidance_scale: float, edited: bool
+    ) -> Tensor:
+        """The latents (batch, channels, height, width) of `trajectory` where each row has made its own number of steps.
+
+        `stops` (batch,) are from 0, the noise, to `steps`, the finished latents. A row that is there costs nothing more.
+        """
+        scheduler = self.noise_scheduler
+        scheduler.set_timesteps(steps, device=self.device)
+        empty = self.prompt([""], edited)
+        x_t = noise.to(self.device) * scheduler.init_noise_sigma
+        for made, t in enumerate(scheduler.timesteps[: int(stops.max())]):
+            rows = (stops > made).nonzero()[:, 0].to(self.device)
+            x = x_t[rows]
+            both = Conditioning.stack([empty.expand(len(rows)), conditioning.rows(rows)])
+            unconditional, conditional = self.predict(torch.cat([x, x]), t, both, edited).chunk(2)
+            guided = unconditional + guidance_scale * (conditional - unconditional)
+            x_t[rows] = scheduler.step(guided, int(t), x).prev_sample
+        return x_t
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
         """The initial latents of `seeds`, drawn on the CPU one by one as diffusers does: alike on every device and batch."""

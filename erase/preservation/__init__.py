@@ -51,9 +51,14 @@ class Preservation(Protocol):
         """Go on from `state`."""
 
 
-def pool(file: str | None, vocabulary: Sequence[str], erased: Sequence[Concept]) -> list[str]:
-    """EAP's R: the lines of the user's `file`, else the model's own words, without those that say what is erased."""
-    found = without(read_vocabulary(file) if file else vocabulary, erased)
+FILTERS = ("words", "none")
+"""What `pool` leaves out: what says an erased concept, or nothing, as in EAP's released code."""
+
+
+def pool(file: str | None, vocabulary: Sequence[str], erased: Sequence[Concept], filter: str = "words") -> list[str]:
+    """EAP's R: the lines of the user's `file`, else the model's own words, else English, less what `filter` leaves out."""
+    known = read_vocabulary(file) if file else list(vocabulary) or read_vocabulary("english")
+    found = without(known, erased) if filter == "words" else known
     if not found:
         raise BadInput("preservation has no candidates left: preservation.vocabulary names a file of them.")
     return found

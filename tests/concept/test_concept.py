@@ -3,7 +3,7 @@
 import pytest
 
 from erase.command import CONF
-from erase.concept import Concept, check_known, resolve, rows, without
+from erase.concept import Concept, check_known, read_vocabulary, resolve, rows, without
 from erase.errors import BadInput
 from erase.miniature import world
 from erase.random import stream
@@ -70,3 +70,11 @@ def test_a_batch_holds_every_concept_by_its_share(shares: tuple[float, ...]):
 
 def test_a_single_concept_fills_a_batch():
     assert rows([Concept("a", ("x",))], 3, stream(0, "erase", 0)) == ["x"] * 3
+
+
+def test_english_is_words_once_each():
+    words = read_vocabulary("english")
+    assert 1000 < len(words) == len({*words})
+    assert all(word == word.strip().lower() for word in words)
+    nudity = Concept("nudity", ("nudity",), ("nude", "naked", "sex", "porn", "breast", "genitals", "lingerie", "bikini"))
+    assert without(words, [nudity]) == words
