@@ -13,7 +13,7 @@ from erase.concept import Concept
 from erase.errors import BadInput
 from erase.latents import Latents
 from erase.loss import Loss
-from erase.model.text_to_image import Conditioning, TextToImage
+from erase.model.text_to_image import Conditioning, Key, TextToImage
 from erase.parameters import Select
 from erase.preservation import Preservation
 from erase.target import Target
@@ -111,6 +111,11 @@ class Method(L.LightningModule):
         """Who steps: what each moves, and its learning rate."""
         return {"weights": (list(self.model.moving.values()), self.lr)}
 
+    @property
+    def key(self) -> Key | None:
+        """What brings the concept back for who holds it, where the method makes such a thing; it is kept beside the edit."""
+        return None
+
     def training_step(self, batch: object, batch_idx: int) -> dict[str, float]:
         players, values, total = self.players, {}, torch.zeros(())
         steppers = dict(zip(players, zip(_list(self.optimizers()), _list(self.lr_schedulers()), strict=True), strict=True))
@@ -120,11 +125,12 @@ class Method(L.LightningModule):
             if not torch.isfinite(total):
                 raise BadInput(f"lr={self.lr} is too high: the loss is {float(total)} at step {batch_idx}.")
             if player in steppers:
-                optimizer, schedule = steppers[player]
+                optimizer, _ = steppers[player]
                 optimizer.zero_grad()
                 self.manual_backward(total, inputs=players[player][0])  # others are spared theirs
                 optimizer.step()
-                schedule.step()
+        for _, schedule in steppers.values():
+            schedule.step()  # an update, however often its player stepped in it
         self.log_dict({f"train/{n}": v for n, v in values.items()}, prog_bar=False)
         self.log("loss", total.detach(), prog_bar=True, logger=False)
         self.done = batch_idx + 1

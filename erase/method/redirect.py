@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from erase.concept import rows
+from erase.latents import Points
 from erase.method.base import Method
 from erase.model.text_to_image import Conditioning
 from erase.random import stream
@@ -17,8 +18,15 @@ class Redirect(Method):
     """
 
     def losses(self, step: int) -> dict[str, Tensor]:
+        return self.redirected(*self.erased(step), step)
+
+    def erased(self, step: int) -> tuple[list[str], Points]:
+        """The prompts that update `step` erases, and a point of each."""
         prompts = rows(self.concepts, self.batch_size, stream(self.seed, "erase", step))
-        erased = self.latents.draw(prompts, "erase", step)
+        return prompts, self.latents.draw(prompts, "erase", step)
+
+    def redirected(self, prompts: list[str], erased: Points, step: int) -> dict[str, Tensor]:
+        """The two terms, where the erased prompts meet these points."""
         target = self.target(erased, prompts, step)
         weight = self.preservation.weight
         if not weight:
