@@ -29,7 +29,7 @@ def chosen(group: str, option: str) -> list[str]:
 
 
 def test_no_option_is_missed():
-    assert len(OPTIONS) == 42
+    assert len(OPTIONS) == 43
     assert {g for g, _ in OPTIONS} == {*AXES, "concept", "method", "trainer", "experiment"}
     files = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parent.parent.name not in ("preset", "hydra")]
     assert len(files) == len(OPTIONS)
@@ -54,7 +54,7 @@ def test_file_says_what_it_is(file: Path):
 
 @pytest.mark.parametrize("file", sorted((CONF / "preset").rglob("*.yaml")), ids=lambda p: p.stem)
 def test_preset_belongs_to_a_model_and_a_method(file: Path):
-    assert {*OmegaConf.load(file)} <= {"steps", "lr", "lr_schedule", "batch_size"}
+    assert {*OmegaConf.load(file)} <= {"steps", "lr", "lr_schedule", "batch_size", "prompt_lr"}
     assert file.parent.name in choices("model")
     assert file.stem in choices("method")
 
