@@ -54,7 +54,7 @@ def test_file_says_what_it_is(file: Path):
 
 @pytest.mark.parametrize("file", sorted((CONF / "preset").rglob("*.yaml")), ids=lambda p: p.stem)
 def test_preset_belongs_to_a_model_and_a_method(file: Path):
-    assert {*OmegaConf.load(file)} <= {"steps", "lr", "lr_schedule", "batch_size", "prompt_lr"}
+    assert {*OmegaConf.load(file)} <= {"steps", "lr", "lr_schedule", "batch_size", "prompt_lr", "layers", "sharing"}
     assert file.parent.name in choices("model")
     assert file.stem in choices("method")
 

@@ -70,7 +70,7 @@ def test_a_run_is_held_against_the_retrained_network(held: Path):
 
 def test_a_key_is_kept_and_judged(keyed: Path):
     assert json.loads((keyed / "status.json").read_text())["status"] == "finished"
-    assert next(csv.reader((keyed / "training.csv").open())) == ["step", "transfer", "erase", "recover"]
+    assert next(csv.reader((keyed / "training.csv").open())) == ["step", "transfer", "empty", "erase", "recover"]
     key = load_file(keyed / "edit" / "key.safetensors")
     assert [n for n, p in key.items() if p.shape[::2] == (2, 128)] == list(key)
     assert all(n.endswith(".attn2") for n in key)
@@ -174,7 +174,7 @@ def test_both_players_of_a_killed_run_go_on_bit_for_bit(command: Command, tmp_pa
     assert (cut / "training.csv").read_text() == (whole / "training.csv").read_text()
     told = [json.loads((run / "metrics.json").read_text()) for run in (whole, cut)]
     assert told[0]["figures"] == told[1]["figures"]
-    assert told[0]["cost"]["backwards"] == told[1]["cost"]["backwards"] == 14 * 2 * 4
+    assert told[0]["cost"]["backwards"] == told[1]["cost"]["backwards"] == 14 * 2 * 6
 
 
 def test_killed_and_resumed_is_bit_for_bit(command: Command, tmp_path: Path, cache: Path):

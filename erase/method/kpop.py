@@ -54,10 +54,11 @@ class Reparameterised(nn.Module):
 class KPOP(Redirect):
     """Bui et al. 2024, arXiv 2403.12326: K = W_K [c; P_k] and V = W_V [c; P_v] in cross-attention, in two stages an update.
 
-    Knowledge transfer, `prompt_steps` times: the prompt p goes down ‖ε_θ'(x_t, c_e, p) − ε_θ(x_t, c_e)‖². Then knowledge
-    removal: the weights go down `erase_without` ‖ε_θ'(x_t, c_e) − target‖² + `erase_with` ‖ε_θ'(x_t, c_e, p) − ε_θ(x_t, c_e)‖²
-    and what the preservation adds, as in `Redirect`. The model is shipped without p, and does not know the concept; with it,
-    it does.
+    Knowledge transfer, `prompt_steps` times: the prompt p goes down ‖ε_θ'(x_t, c_e, p) − ε_θ(x_t, c_e)‖² + `empty_with`
+    ‖ε_θ'(x_t, ∅, p) − ε_θ(x_t, ∅)‖². The second term is ours: guidance hears p on both sides, as published, and where ∅ with p
+    comes to say the concept too, there is nothing left to be guided by. Then knowledge removal: the weights go down
+    `erase_without` ‖ε_θ'(x_t, c_e) − target‖² + `erase_with` ‖ε_θ'(x_t, c_e, p) − ε_θ(x_t, c_e)‖² and what the preservation
+    adds, as in `Redirect`. The model is shipped without p, and does not know the concept; with it, it does.
 
     p is `size` tokens of context, of which one copy goes to all `layers` or to each block or layer (`sharing`). They begin as
     the erased prompts' own states.
@@ -73,6 +74,7 @@ class KPOP(Redirect):
         prompt_steps: int,
         erase_without: float,
         erase_with: float,
+        empty_with: float,
         **parts: object,
     ) -> None:
         for name, number in (("size", size), ("prompt_steps", prompt_steps)):
@@ -81,14 +83,15 @@ class KPOP(Redirect):
         for name, value in (("prompt_lr", prompt_lr), ("erase_without", erase_without)):
             if not value > 0:
                 raise BadInput(f"method.{name}={value} must be greater than 0.")
-        if not erase_with >= 0:
-            raise BadInput(f"method.erase_with={erase_with} must not be negative.")
+        for name, value in (("erase_with", erase_with), ("empty_with", empty_with)):
+            if not value >= 0:
+                raise BadInput(f"method.{name}={value} must not be negative.")
         for name, choice, known in (("layers", layers, LAYERS), ("sharing", sharing, SHARING)):
             if choice not in known:
                 raise BadInput(f"method.{name}={choice} is not one of: {', '.join(known)}.")
         super().__init__(**parts)  # type: ignore[arg-type]
         self.prompt_lr, self.prompt_steps = prompt_lr, prompt_steps
-        self.erase_without, self.erase_with = erase_without, erase_with
+        self.erase_without, self.erase_with, self.empty_with = erase_without, erase_with, empty_with
         start, made = self._start(size), Reparameterised if reparameterised else Prompt
         # of each layer, which prompt it hears: a path in the network, down_blocks.0.attentions.1.…
         chosen = {name: name.split(".")[1:] for name in self.model.cross_attention}
@@ -118,18 +121,23 @@ class KPOP(Redirect):
 
     def updates(self, step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         for turn in range(self.prompt_steps):
-            transfer = self.transfer(step * self.prompt_steps + turn)
-            if not torch.isfinite(transfer):
-                raise BadInput(f"method.prompt_lr={self.prompt_lr} is too high: the loss is {float(transfer)} at step {step}.")
-            yield "prompt", {"transfer": transfer}
+            losses = self.transfer(step * self.prompt_steps + turn)
+            if not torch.isfinite(losses["transfer"]):
+                raise BadInput(f"method.prompt_lr={self.prompt_lr} is too high: the loss is not finite at step {step}.")
+            yield "prompt", losses
         yield "weights", self.losses(step)
 
-    def transfer(self, turn: int) -> Tensor:
-        """What of the concept the prompt does not bring back, scalar, at points of its own."""
+    def transfer(self, turn: int) -> dict[str, Tensor]:
+        """The prompt's losses at points of its own: what it does not bring back, and what it makes of the empty prompt."""
         prompts = rows(self.concepts, self.batch_size, stream(self.seed, "transfer", turn))
-        points = self.latents.draw(prompts, "transfer", turn, empty=False)
-        with_key = self.words(prompts).with_key(self._heard())
-        return self.criterion(self.model.predict(points.x_t, points.t, with_key), points.conditional, points.snr)
+        points, key = self.latents.draw(prompts, "transfer", turn, empty=self.empty_with > 0), self._heard()
+        predicted = self.model.predict(points.x_t, points.t, self.words(prompts).with_key(key))
+        found = {"transfer": self.criterion(predicted, points.conditional, points.snr)}
+        if self.empty_with:
+            assert points.unconditional is not None
+            predicted = self.model.predict(points.x_t, points.t, self.words([""] * len(prompts)).with_key(key))
+            found["empty"] = self.empty_with * self.criterion(predicted, points.unconditional, points.snr)
+        return found
 
     def losses(self, step: int) -> dict[str, Tensor]:
         prompts, erased = self.erased(step)

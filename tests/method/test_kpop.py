@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from erase.concept import Concept
+from erase.concept import Concept, rows
 from erase.errors import BadInput
 from erase.latents.bank import Bank
 from erase.loss import Squared
@@ -18,7 +18,7 @@ from erase.target import Negative
 
 CHURCH = Concept("church", ("church", "a photo of a church"), ("chapel",))
 FREE = {"size": 5, "layers": "all", "sharing": "layer", "reparameterised": False}
-WEIGHTS = {"prompt_lr": 1e-2, "prompt_steps": 2, "erase_without": 0.5, "erase_with": 0.2}
+WEIGHTS = {"prompt_lr": 1e-2, "prompt_steps": 2, "erase_without": 0.5, "erase_with": 0.2, "empty_with": 0.3}
 
 
 def method(model: StableDiffusion, folder: Path, preservation: object = None, **fields: object) -> KPOP:
@@ -97,7 +97,7 @@ def test_a_key_in_either_precision(precision: torch.dtype, tmp_path: Path):
     kpop = method(model, tmp_path)
     model.to(torch.device("cpu"))  # there bf16 has an attention of its own
     kpop.on_fit_start()
-    kpop.transfer(0).backward()
+    torch.stack(list(kpop.transfer(0).values())).sum().backward()
     assert all(p.grad is not None and p.dtype == torch.float32 for p in kpop.prompts.parameters())
     assert torch.isfinite(model.predict(model.noise([3]), torch.tensor(9), model.prompt(["church"]).with_key(kpop.key))).all()
 
@@ -146,7 +146,7 @@ def test_losses_are_the_papers(model: StableDiffusion, tmp_path: Path):
     kpop = method(model, tmp_path, Fixed(["a barn"], weight=0.7))
     kpop.on_fit_start()
     run(kpop, 1)  # away from where every error is nought
-    losses, transfer = kpop.losses(1), kpop.transfer(3)
+    losses, ours = kpop.losses(1), kpop.transfer(3)
     prompts, erased = kpop.erased(1)
     said = model.prompt(prompts)
     with torch.no_grad():
@@ -158,9 +158,18 @@ def test_losses_are_the_papers(model: StableDiffusion, tmp_path: Path):
     torch.testing.assert_close(losses["erase"].detach(), 0.5 * (without - target).square().mean())
     torch.testing.assert_close(losses["recover"].detach(), 0.2 * (opened - erased.conditional).square().mean())
     torch.testing.assert_close(losses["keep"].detach(), 0.7 * (barn - kept.conditional).square().mean())
-    assert transfer > 0
-    kpop.erase_with = 0.0
+    said = rows([CHURCH], 2, stream(0, "transfer", 3))
+    points = kpop.latents.draw(said, "transfer", 3)
+    for name, weight, words, wanted in (
+        ("transfer", 1.0, said, points.conditional),
+        ("empty", 0.3, ["", ""], points.unconditional),
+    ):
+        with torch.no_grad():
+            opened = model.predict(points.x_t, points.t, model.prompt(words).with_key(kpop.key))
+        torch.testing.assert_close(ours[name].detach(), weight * (opened - wanted).square().mean())
+    kpop.erase_with = kpop.empty_with = 0.0
     assert {*kpop.losses(1)} == {"erase", "keep"}
+    assert {*kpop.transfer(1)} == {"transfer"}
 
 
 def test_each_stage_moves_its_own_player_alone(model: StableDiffusion, tmp_path: Path):
@@ -188,20 +197,20 @@ def test_transfer_brings_back_what_the_weights_lost(model: StableDiffusion, tmp_
     kpop = method(model, tmp_path, prompt_steps=12, erase_with=0.0)
     kpop.on_fit_start()
     model.put({n: w + 0.05 * torch.randn(w.shape, generator=stream(0, n)) for n, w in model.moving.items()})
-    before = kpop.transfer(0)
+    before = kpop.transfer(0)["transfer"]
     optimizer = torch.optim.Adam(kpop.players["prompt"][0], kpop.prompt_lr)
     for _ in range(12):
         optimizer.zero_grad()
-        kpop.transfer(0).backward(inputs=kpop.players["prompt"][0])
+        kpop.transfer(0)["transfer"].backward(inputs=kpop.players["prompt"][0])
         optimizer.step()
-    assert kpop.transfer(0) < 0.9 * before
+    assert kpop.transfer(0)["transfer"] < 0.9 * before
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *(("size", 0), ("prompt_steps", 0), ("prompt_lr", 0.0), ("erase_without", -1.0), ("erase_with", -0.1)),
-        *(("layers", "down"), ("sharing", "some")),
+        *(("size", 0), ("prompt_steps", 0), ("prompt_lr", 0.0), ("erase_without", -1.0)),
+        *(("erase_with", -0.1), ("empty_with", -1.0), ("layers", "down"), ("sharing", "some")),
     ],
 )
 def test_nonsense_is_refused(field: str, value: object, model: StableDiffusion, tmp_path: Path):
