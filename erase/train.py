@@ -68,7 +68,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
                     "versions": made_with,
                     "cost": {**vars(model.cost), "train_seconds": method.seconds},
                 }
-                Edit(changed, about).save(run.edit)
+                Edit(changed, about, method.key).save(run.edit)
                 shutil.rmtree(folder / "bank", ignore_errors=True)  # what of the bank did not fit into memory
             edit = Edit.load(run.edit)
             model.to(trainer.device)  # Lightning leaves it on the CPU
@@ -84,11 +84,14 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
                     passed[step] = engine.judge_cells(cells, then.digest(), folder)
             model.put(edit.tensors)
             after = engine.judge_cells(cells, edit.digest(), folder)
-            retrained = []
+            retrained, keyed = [], []
+            if edit.key:
+                own = [c for c in cells if c.role == "concept"]
+                keyed = engine.judge_cells(own, edit.digest(), folder, "edited, with the key", edit.key)
             if truth:
                 with model.as_if(truth):
                     retrained = engine.judge_cells(cells, "", None, "retrained")
-            found = figures(before, after, judge, retrained)
+            found = figures(before, after, judge, retrained, keyed)
             cost = {**edit.about["cost"], "judge_seconds": time.time() - started}
             cost["peak_memory_bytes"] = peak_memory(trainer.device)
             cost["artefact_bytes"] = (run.edit / "edit.safetensors").stat().st_size
@@ -103,7 +106,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
                 result["checkpoints"] = run.checkpoints() | {
                     str(step): figures(before, judged, judge, retrained) for step, judged in passed.items()
                 }
-            grids = run.write(result, before, after, passed, retrained)
+            grids = run.write(result, before, after, passed, retrained, keyed)
             tracker.finish(found, run.choices(), grids)
         finally:
             tracker.close()

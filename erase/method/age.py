@@ -11,6 +11,7 @@ from erase.method.redirect import Redirect
 from erase.model.text_to_image import Conditioning
 from erase.preservation import Kept
 from erase.preservation.adversarial import Adversarial
+from erase.target import Target
 from erase.target.searched import Searched
 
 
@@ -23,13 +24,13 @@ class Age(Redirect):
     gives the fixed targets that AGE is compared with.
     """
 
-    def __init__(self, **parts: object) -> None:
-        super().__init__(**parts)  # type: ignore[arg-type]
-        if not isinstance(self.target, Searched):
+    def __init__(self, target: Target, **parts: object) -> None:
+        if not isinstance(target, Searched):
             raise BadInput("method=age erases to what it holds: target=searched.")
+        target.chosen = Kept([])
+        super().__init__(target=target, **parts)  # type: ignore[arg-type]
         if not self.candidates:
             raise BadInput("method=age erases to what it holds, and preservation holds nothing: preservation=adversarial.")
-        self.target.chosen = Kept([])
         if isinstance(self.preservation, Adversarial):
             if self.preservation.filter == "none":
                 raise BadInput("preservation.filter=none would erase a concept to itself with method=age: words.")

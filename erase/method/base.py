@@ -13,7 +13,7 @@ from erase.concept import Concept
 from erase.errors import BadInput
 from erase.latents import Latents, Points
 from erase.loss import Loss
-from erase.model.text_to_image import Conditioning, TextToImage
+from erase.model.text_to_image import Conditioning, Key, TextToImage
 from erase.parameters import Parameters
 from erase.preservation import Preservation
 from erase.target import Target
@@ -76,13 +76,13 @@ class Method(L.LightningModule):
         self.done = 0  # updates, those before a resume too
         self.seconds = 0.0  # of training, those before a resume too
         self.started = time.time()
+        target.open(self.task)  # what makes no sense is refused before anything is written
 
     def on_fit_start(self) -> None:
         self.started = time.time()
         self.model.to(self.device)
         self.latents.open(self.model, self.seed, self.work / "bank", self.shared)
         self.latents.declare(self.task.prompts)
-        self.target.open(self.task)
         self.preservation.open(self.task, self.candidates)
         if self._kept_state:
             self.preservation.load_state_dict(self._kept_state)
@@ -99,10 +99,11 @@ class Method(L.LightningModule):
             self.said.update({p: found.rows(slice(i, i + 1)) for i, p in enumerate(fresh)})
         return Conditioning.stack([self.said[p] for p in prompts])
 
-    def error(self, prediction: Tensor, target: Tensor, points: Points) -> Tensor:
-        """The mean error at `points` by their weights, scalar; what each was is told to where they come from."""
+    def error(self, prediction: Tensor, target: Tensor, points: Points, tell: bool = True) -> Tensor:
+        """The mean error at `points` by their weights, scalar; `tell` says what each was to where they come from."""
         each = self.criterion.each(prediction, target, points.snr)
-        points.tell(each.detach())
+        if tell:
+            points.tell(each.detach())
         return torch.mean(points.weight * each)
 
     def losses(self, step: int) -> dict[str, Tensor]:
@@ -118,8 +119,14 @@ class Method(L.LightningModule):
         """Who steps: what each moves, and its learning rate."""
         return {"weights": (list(self.model.moving.values()), self.lr)}
 
+    @property
+    def key(self) -> Key | None:
+        """What brings the concept back for who holds it, where the method makes such a thing; it is kept beside the edit."""
+        return None
+
     def training_step(self, batch: object, batch_idx: int) -> dict[str, float]:
-        players, values, total = self.players, {}, torch.zeros(())
+        values: dict[str, float] = {}
+        players, total = self.players, torch.zeros(())
         steppers = dict(zip(players, zip(_list(self.optimizers()), _list(self.lr_schedulers()), strict=True), strict=True))
         for player, losses in self.updates(batch_idx):
             values |= {name: float(value.detach()) for name, value in losses.items()}
@@ -127,11 +134,12 @@ class Method(L.LightningModule):
             if not torch.isfinite(total):
                 raise BadInput(f"lr={self.lr} is too high: the loss is {float(total)} at step {batch_idx}.")
             if player in steppers:
-                optimizer, schedule = steppers[player]
+                optimizer, _ = steppers[player]
                 optimizer.zero_grad()
                 self.manual_backward(total, inputs=players[player][0])  # others are spared theirs
                 optimizer.step()
-                schedule.step()
+        for _, schedule in steppers.values():
+            schedule.step()  # an update, however often its player stepped in it
         self.log_dict({f"train/{n}": v for n, v in values.items()}, prog_bar=False)
         self.log("loss", total.detach(), prog_bar=True, logger=False)
         self.done = batch_idx + 1

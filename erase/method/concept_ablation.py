@@ -16,10 +16,12 @@ class ConceptAblation(Redirect):
     the edited network's own, without gradient. `Redirect` with the same target hears c_e on pictures of c_e instead.
     """
 
-    def erased(self, prompts: Sequence[str], step: int) -> tuple[Points, Tensor]:
-        words = [self.target.words(prompt) for prompt in prompts]
-        anchors = [word for word in words if word is not None]
-        if len(anchors) < len(words):
+    def __init__(self, **parts: object) -> None:
+        super().__init__(**parts)  # type: ignore[arg-type]
+        if None in map(self.target.words, self.task.prompts):
             raise BadInput("method=concept_ablation draws pictures of words: target=anchor (target.eta=0) or neutral.")
+
+    def erased(self, prompts: Sequence[str], step: int) -> tuple[Points, Tensor]:
+        anchors = [word for word in map(self.target.words, prompts) if word is not None]
         points = self.latents.draw(anchors, "erase", step, empty=False)
         return points, points.conditional

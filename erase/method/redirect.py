@@ -30,7 +30,12 @@ class Redirect(Method):
     def losses(self, step: int) -> dict[str, Tensor]:
         prompts = self.task.erased(step, self.batch_size)
         chosen = self.chosen(step)
-        erased, target = self.erased(prompts, step)
+        return self.redirected(prompts, *self.erased(prompts, step), chosen, step)
+
+    def redirected(
+        self, prompts: Sequence[str], erased: Points, target: Tensor, chosen: Kept | None, step: int
+    ) -> dict[str, Tensor]:
+        """The two terms, where the erased `prompts` meet these points, and with what is held."""
         if chosen is None:
             predicted = self.model.predict(erased.x_t, erased.t, self.words(prompts))
             return {"erase": self.error(predicted, target, erased)}

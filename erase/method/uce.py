@@ -27,6 +27,10 @@ class UCE(Method):
                 raise BadInput(f"method.{name}={value} must be greater than 0.")
         if other := [n for n in self.model.moving if not n.endswith(("attn2.to_k.weight", "attn2.to_v.weight"))]:
             raise BadInput(f"method=uce sets keys and values of cross-attention alone, not {other[0]}: parameters=xattn_kv.")
+        if None in map(self.target.words, self.task.prompts):
+            raise BadInput("method=uce turns words into words: target=anchor (target.eta=0) or neutral.")
+        if self.preservation.weight and self.preservation.settled is None:
+            raise BadInput("method=uce keeps what is settled beforehand: preservation=retain_set, fixed or similar.")
         self.steps = 1
         self.erase_scale, self.ridge, self.tolerance = erase_scale, ridge, tolerance
 
@@ -39,10 +43,7 @@ class UCE(Method):
         ours, theirs = (torch.cat(states) for states in zip(*pairs, strict=True))
         weight, held = self.preservation.weight, ours[:0]
         if weight:
-            settled = self.preservation.settled
-            if settled is None:
-                raise BadInput("method=uce keeps what is settled beforehand: preservation=retain_set, fixed or similar.")
-            held = self._states(settled)[:, 1:].flatten(0, 1)
+            held = self._states(self.preservation.settled or [])[:, 1:].flatten(0, 1)
         gram = self.ridge * torch.eye(ours.shape[1], dtype=ours.dtype, device=ours.device)
         kept = gram + weight * held.T @ held
         left, drift = [], []
@@ -64,10 +65,7 @@ class UCE(Method):
 
     def _pairs(self, concept: Concept, prompt: str) -> tuple[Tensor, Tensor]:
         """States (tokens, width) of `prompt` from the word on that says `concept`, and those that they become."""
-        target = self.target.words(prompt)
-        if target is None:
-            raise BadInput("method=uce turns words into words: target=anchor (target.eta=0) or neutral.")
-        words = prompt.split()
+        target, words = self.target.words(prompt) or "", prompt.split()
         said = next(i for i in range(1, len(words) + 1) if i == len(words) or says(" ".join(words[:i]), concept))
         start, end = self.model.lengths([" ".join(words[:said]), target])  # each prompt's last word, the first token being 0
         states, others = self._states([prompt, target])

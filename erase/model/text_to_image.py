@@ -20,23 +20,31 @@ from erase.errors import BadInput
 from erase.model.edit import tensor_hash
 from erase.model.retrained import Retrained
 
+Key = Mapping[str, Tensor]
+"""What layers of cross-attention hear behind the words, by a layer's name: (2, tokens, width), for its keys and values."""
+
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What the network hears of a batch of prompts. `sequence` is (batch, tokens, width)."""
+    """What the network hears of a batch of prompts. `sequence` is (batch, tokens, width); every row hears the `key`."""
 
     sequence: Tensor
+    key: Key | None = None
 
     def __len__(self) -> int:
         return len(self.sequence)
 
     def rows(self, index: Tensor | slice) -> "Conditioning":
         """The conditioning of some rows, in the order of `index`."""
-        return Conditioning(self.sequence[index])
+        return replace(self, sequence=self.sequence[index])
 
     def expand(self, batch: int) -> "Conditioning":
         """One row, repeated."""
-        return Conditioning(self.sequence.expand(batch, -1, -1))
+        return replace(self, sequence=self.sequence.expand(batch, -1, -1))
+
+    def with_key(self, key: Key | None) -> "Conditioning":
+        """The same words, heard with this `key` and no other."""
+        return replace(self, key=key)
 
     def mixed(self, shares: Tensor) -> "Conditioning":
         """Mixtures of the rows, by `shares` (mixtures, rows)."""
@@ -44,8 +52,9 @@ class Conditioning:
 
     @staticmethod
     def stack(parts: Sequence["Conditioning"]) -> "Conditioning":
-        """All rows of `parts`, one after the other."""
-        return Conditioning(torch.cat([p.sequence for p in parts]))
+        """All rows of `parts`, one after the other, which hear one key or none."""
+        assert all(p.key is parts[0].key for p in parts)
+        return replace(parts[0], sequence=torch.cat([p.sequence for p in parts]))
 
 
 @dataclass
@@ -137,6 +146,11 @@ class TextToImage(ABC):
     @abstractmethod
     def decode(self, latents: Tensor) -> Tensor:
         """Images (batch, 3, height, width) between -1 and 1."""
+
+    @property
+    @abstractmethod
+    def cross_attention(self) -> list[str]:
+        """The layers of the denoising network that hear a prompt, as `unet.….attn2`: those that a key may name."""
 
     @property
     @abstractmethod
@@ -251,11 +265,12 @@ class TextToImage(ABC):
     ) -> Iterator[Step]:
         """DDIM from pure `noise` (batch, channels, height, width) under classifier-free guidance (Ho & Salimans 2021).
 
-        Yields every point before its step; the last value is at t = -1, the finished latents, with no predictions.
+        Yields every point before its step; the last value is at t = -1, the finished latents, with no predictions. A key is
+        heard with the empty prompt too, as published.
         """
         scheduler = self.noise_scheduler
         scheduler.set_timesteps(steps, device=self.device)
-        empty = self.prompt([""], edited).expand(len(noise))
+        empty = self.prompt([""], edited).expand(len(noise)).with_key(conditioning.key)
         both = Conditioning.stack([empty, conditioning])
         x_t = noise.to(self.device) * scheduler.init_noise_sigma
         for t in scheduler.timesteps:
@@ -293,10 +308,17 @@ class TextToImage(ABC):
 
     @torch.no_grad()
     def images(
-        self, prompts: Sequence[str], seeds: Sequence[int], steps: int, guidance_scale: float, edited: bool = True
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        steps: int,
+        guidance_scale: float,
+        edited: bool = True,
+        key: Key | None = None,
     ) -> Tensor:
         """Pictures (batch, 3, height, width) uint8 on the CPU: one for each pair of prompt and seed."""
-        *_, last = self.trajectory(self.prompt(prompts, edited), self.noise(seeds), steps, guidance_scale, edited)
+        heard = self.prompt(prompts, edited).with_key(key)
+        *_, last = self.trajectory(heard, self.noise(seeds), steps, guidance_scale, edited)
         decoded = self.decode(last.x_t)
         return ((decoded.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu().contiguous()
 

@@ -39,7 +39,7 @@ class Preservation(Protocol):
 
     @property
     def settled(self) -> list[str] | None:
-        """All prompts that are kept, where no update changes which; None where it depends on the edit."""
+        """All prompts that are kept, where no update changes which, none before `open`; None where it depends on the edit."""
 
     def chosen(self) -> dict[str, Any] | None:
         """What to write down of the last choice, once; None when nothing new was decided."""

@@ -25,6 +25,7 @@ class Once:
         if keep is not None and keep < 1:
             raise BadInput(f"preservation.keep={keep} must be at least 1.")
         self.ranking, self.weight, self.keep, self.file = ranking, weight, keep, vocabulary
+        self.held = Fixed([], 0)  # until it has met the model
         self.news: dict[str, Any] | None = None
 
     def candidates(self, vocabulary: Sequence[str], erased: Sequence[Concept]) -> list[str]:

@@ -14,7 +14,7 @@ class Target(Protocol):
     """What the edited model shall predict where it hears an erased prompt."""
 
     def open(self, task: Task) -> None:
-        """Meet the model."""
+        """Meet the model, wherever it lies; BadInput when the target has no meaning for what is erased."""
 
     def __call__(self, points: Points, prompts: Sequence[str], step: int) -> Tensor:
         """Predictions (batch, channels, height, width) at `points` for erased `prompts`, one a point."""

@@ -32,13 +32,14 @@ class Anchor:
                     f"target=anchor: {name} has none; +concept.members.{name}.anchor=<words>, or target.prompt=<words>."
                 )
             self.anchors |= dict.fromkeys(concept.prompts, anchor)
-        said = sorted({*self.anchors.values()})
-        heard = task.model.prompt(said, edited=False)
-        self.said = {anchor: heard.rows(slice(i, i + 1)) for i, anchor in enumerate(said)}
+        self.said: dict[str, Conditioning] = {}
 
     @torch.no_grad()
     def __call__(self, points: Points, prompts: Sequence[str], step: int) -> Tensor:
-        heard = Conditioning.stack([self.said[self.anchors[prompt]] for prompt in prompts])
+        anchors = [self.anchors[prompt] for prompt in prompts]
+        for anchor in {*anchors} - {*self.said}:
+            self.said[anchor] = self.model.prompt([anchor], edited=False)
+        heard = Conditioning.stack([self.said[anchor] for anchor in anchors])
         anchored = self.model.predict(points.x_t, points.t, heard, edited=False)
         return anchored - self.eta * (points.conditional - anchored)
 

@@ -36,6 +36,9 @@ class Searched:
         theirs = self.task.model.predict(at, t, heard, edited=False)
         return theirs - self.eta * (points.conditional - theirs)
 
+    def words(self, prompt: str) -> str | None:
+        return None
+
     @torch.no_grad()
     def __call__(self, points: Points, prompts: Sequence[str], step: int) -> Tensor:
         assert self.chosen is not None
