@@ -142,6 +142,5 @@ def test_what_makes_no_sense_is_refused(model: StableDiffusion, tmp_path: Path):
     with pytest.raises(BadInput, match="holds nothing"):
         method(model, tmp_path, Fixed([], weight=0))
     fields = {"steps": 3, "lr": 1e-3, "lr_schedule": "linear", "batch_size": 2, "seed": 0, "work": tmp_path}
-    redirect = Redirect(model, CONCEPTS, Select("attn2"), Bank(steps=2), Searched(), adversarial(tmp_path), Squared(), **fields)
     with pytest.raises(BadInput, match="method=age"):
-        redirect.on_fit_start()
+        Redirect(model, CONCEPTS, Select("attn2"), Bank(steps=2), Searched(), adversarial(tmp_path), Squared(), **fields)

@@ -25,8 +25,8 @@ CHURCH = Concept("church", ("church", "a photo of a church"), ("chapel",), ancho
 
 def method(model: StableDiffusion, folder: Path, target: Target, preservation: Fixed) -> ConceptAblation:
     parts = {"steps": 3, "lr": 1e-3, "lr_schedule": "linear", "batch_size": 2, "seed": 0, "work": folder}
-    latents = Noised(images=2, kept_images=1, steps=3)
-    return ConceptAblation(model, [CHURCH], Select("attn2"), latents, target, preservation, Squared(), **parts)
+    parts |= {"model": model, "concepts": [CHURCH], "parameters": Select("attn2"), "target": target, "loss": Squared()}
+    return ConceptAblation(latents=Noised(images=2, kept_images=1, steps=3), preservation=preservation, **parts)
 
 
 @pytest.mark.parametrize(("target", "anchor"), [(Anchor(), "a building"), (Negative(eta=0.0), "")])
@@ -51,10 +51,8 @@ def test_loss_is_the_papers(target: Target, anchor: str, model: StableDiffusion,
 
 
 def test_what_is_no_words_is_refused(model: StableDiffusion, tmp_path: Path):
-    erasing = method(model, tmp_path, Negative(eta=1.0), Fixed([], weight=0.0))
-    erasing.on_fit_start()
     with pytest.raises(BadInput, match=r"target=anchor \(target\.eta=0\) or neutral"):
-        erasing.losses(0)
+        method(model, tmp_path, Negative(eta=1.0), Fixed([], weight=0.0))
 
 
 def test_cost_of_an_update(model: StableDiffusion, tmp_path: Path):

@@ -147,7 +147,8 @@ def test_losses_are_the_papers(model: StableDiffusion, tmp_path: Path):
     kpop.on_fit_start()
     run(kpop, 1)  # away from where every error is nought
     losses, ours = kpop.losses(1), kpop.transfer(3)
-    prompts, erased = kpop.erased(1)
+    prompts = rows([CHURCH], 2, stream(0, "erase", 1))
+    erased = kpop.latents.draw(prompts, "erase", 1)
     said = model.prompt(prompts)
     with torch.no_grad():
         without, opened = (model.predict(erased.x_t, erased.t, said.with_key(k)) for k in (None, kpop.key))
