@@ -1,18 +1,22 @@
 # make erase   a virtual environment, the package, the main job: a concept erased, a table, a report
 # make test    the same environment, all tests
+# make proof   sweeps of 36 runs, killed, on SLURM, on a full disk: half an hour
 # make lint    ruff and mypy
 
 PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: erase test lint clean
+.PHONY: erase test proof lint clean
 
 erase: .venv/ready
 	$(BIN)/python -m erase.train +method=adv_preserve concept=nudity
 
 test: .venv/ready
 	$(BIN)/python -m pytest
+
+proof: .venv/ready
+	$(BIN)/python -m pytest -n 0 -m proof tests/test_proof.py
 
 lint: .venv/ready
 	$(BIN)/pip install -q ruff mypy -c constraints.txt

@@ -91,11 +91,19 @@ def _preset(model: str, method: str, field: str, otherwise: Any) -> Any:
     return OmegaConf.to_container(OmegaConf.load(path)).get(field, otherwise) if path.is_file() else otherwise  # type: ignore[union-attr, call-overload]
 
 
+def _joined(names: Collection[str]) -> str:
+    """Several concepts in one word: the set of conf/concept that has all of them and no other, else one after the other."""
+    for path in sorted((CONF / "concept").glob("*.yaml")):
+        if {*OmegaConf.load(path).get("defaults", ())} == {*names}:  # type: ignore[union-attr, arg-type]
+            return path.stem
+    return "+".join(names)
+
+
 # conf/hydra/launcher/ gives the plugins' own fields other values, under the plugins' own names
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 OmegaConf.register_new_resolver("preset", _preset, replace=True)
 OmegaConf.register_new_resolver("free", _free, use_cache=True, replace=True)
-OmegaConf.register_new_resolver("joined", lambda names: "+".join(names), replace=True)
+OmegaConf.register_new_resolver("joined", _joined, replace=True)
 
 
 def build(node: DictConfig | Any, where: str, **objects: Any) -> Any:
@@ -113,8 +121,7 @@ def check(target: Callable[..., Any], node: DictConfig | Any, where: str, given:
 
     What is `given` by the program is no field.
     """
-    hints = get_type_hints(getattr(target, "__init__") if isinstance(target, type) else target)  # noqa: B009
-    plain = {n: h for n, h in hints.items() if n in inspect.signature(target).parameters and n not in given}
+    plain = {name: hint for name, hint in _arguments(target).items() if name not in given}
     fields = [str(key) for key in node if key != "_target_"]
     for key in fields:
         if key not in plain:
@@ -127,6 +134,20 @@ def check(target: Callable[..., Any], node: DictConfig | Any, where: str, given:
         except ValidationError as error:
             wrong = error.errors()[0]["msg"].removeprefix("Input ")
             raise BadInput(f"{where}.{key}={value!r} is of a wrong type: it {wrong}.") from error
+
+
+def _arguments(target: Callable[..., Any]) -> dict[str, Any]:
+    """What `target` is called with, by name, and its types; what a class hands on as ** is its parents' affair."""
+    found: dict[str, Any] = {}
+    makers = (
+        [c.__dict__["__init__"] for c in target.__mro__ if "__init__" in c.__dict__] if isinstance(target, type) else [target]
+    )
+    for make in makers:
+        hints, parameters = get_type_hints(make), inspect.signature(make).parameters
+        found |= {n: hints.get(n, Any) for n, p in parameters.items() if p.kind != p.VAR_KEYWORD and n not in (*found, "self")}
+        if all(p.kind != p.VAR_KEYWORD for p in parameters.values()):
+            break
+    return found
 
 
 def sentence(error: Exception, config: str) -> str:

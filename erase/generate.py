@@ -19,6 +19,8 @@ def main(config: DictConfig) -> None:
 
     run = Run.existing(config.run)
     edit = Edit.load(run.folder)
+    if config.key and not edit.key:
+        raise BadInput(f"key={config.key}, but {config.run} has no key (edit/key.safetensors): method=kpop makes one.")
     prompts = list(config.prompt) if OmegaConf.is_list(config.prompt) else [config.prompt]
     if not prompts or not all(isinstance(p, str) for p in prompts):
         raise BadInput(f"prompt={config.prompt} must be one prompt or a list of them.")
@@ -34,15 +36,16 @@ def main(config: DictConfig) -> None:
     model.to(device)
     seeds = list(range(config.seed, config.seed + config.seeds))
     drawn = []
-    for edited in (False, True):
-        if edited:
+    for edited, key in ((False, None), (True, None), *([(True, edit.key)] if config.key else [])):
+        if edited and not key:
             edit.apply(model.pipe)
-        drawn.append([model.images([p] * len(seeds), seeds, config.steps, config.guidance_scale) for p in prompts])
-    rows = [row for pair in zip(*drawn, strict=True) for row in pair]
+        asked = (seeds, config.steps, config.guidance_scale)
+        drawn.append([model.images([p] * len(seeds), *asked, key=key) for p in prompts])
+    rows = [row for together in zip(*drawn, strict=True) for row in together]
     out = Path(config.out) if config.out else _next(run.folder)
     out.parent.mkdir(parents=True, exist_ok=True)
     grid(rows, scale=config.scale).save(out)
-    print(f"{out}: {len(prompts)} × {len(seeds)} pictures, unedited above, edited below")
+    print(f"{out}: {len(prompts)} × {len(seeds)} pictures, unedited above, edited below{', with the key last' * config.key}")
 
 
 def _next(folder: Path) -> Path:

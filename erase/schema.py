@@ -65,6 +65,7 @@ class Generate:
     steps: int = 20
     guidance_scale: float = 4.0
     scale: int = 2
+    key: bool = False
     out: str | None = None
     device: str = "auto"
 

@@ -28,10 +28,6 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
 
     if config.checkpoint_every < 1:
         raise BadInput(f"checkpoint_every={config.checkpoint_every} must be at least 1.")
-    passing = sorted({*config.judge_at})
-    if len(passing) < len(config.judge_at) or not all(0 < step < config.steps for step in passing):
-        choices = f"different updates from 1 to {config.steps - 1}, before the last" if config.steps > 1 else "empty"
-        raise BadInput(f"judge_at={list(config.judge_at)} must be {choices}.")
     concepts = resolve(config.concept.members, config.concept.prompts, config.concept.synonyms)
     parts = ("trainer", "target", "preservation", "parameters", "latents", "loss", "protocol", "logger")
     objects = {name: build(config[name], name) for name in parts}
@@ -42,6 +38,10 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     cache = Path(config.cache).expanduser()
     given |= {"work": folder, "shared": cache / "bank"}
     method = build(config.method, "method", model=model, concepts=concepts, **objects, **given)
+    passing = sorted({*config.judge_at})
+    if len(passing) < len(config.judge_at) or not all(0 < step < method.steps for step in passing):
+        choices = f"different updates from 1 to {method.steps - 1}, before the last" if method.steps > 1 else "empty"
+        raise BadInput(f"judge_at={list(config.judge_at)} must be {choices}.")
     judge = Judge()
     cells = protocol.cells(concepts, judge.label)
     erased = {c.label for c in cells if c.role == "concept"}
@@ -55,8 +55,10 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
         try:
             axes = [o for o in overrides if o.partition("=")[0] in config.sweep.axes]
             logger = tracker.open(folder, config.name, settings, [method.title, *(c.name for c in concepts), *axes])
-            if not (run.edit / "edit.json").exists():
+            if unmade := not (run.edit / "edit.json").exists():
                 fit(method, run, trainer, logger, config.checkpoint_every, passing)
+            changed = method.finish()
+            if unmade:
                 about = {
                     "base": model.source_name,
                     "base_hash": model.hash,
@@ -66,7 +68,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
                     "versions": made_with,
                     "cost": {**vars(model.cost), "train_seconds": method.seconds},
                 }
-                Edit(dict(model.moving), about).save(run.edit)
+                Edit(changed, about, method.key).save(run.edit)
                 shutil.rmtree(folder / "bank", ignore_errors=True)  # what of the bank did not fit into memory
             edit = Edit.load(run.edit)
             model.to(trainer.device)  # Lightning leaves it on the CPU
@@ -82,11 +84,14 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
                     passed[step] = engine.judge_cells(cells, then.digest(), folder)
             model.put(edit.tensors)
             after = engine.judge_cells(cells, edit.digest(), folder)
-            retrained = []
+            retrained, keyed = [], []
+            if edit.key:
+                own = [c for c in cells if c.role == "concept"]
+                keyed = engine.judge_cells(own, edit.digest(), folder, "edited, with the key", edit.key)
             if truth:
                 with model.as_if(truth):
                     retrained = engine.judge_cells(cells, "", None, "retrained")
-            found = figures(before, after, judge, retrained)
+            found = figures(before, after, judge, retrained, keyed)
             cost = {**edit.about["cost"], "judge_seconds": time.time() - started}
             cost["peak_memory_bytes"] = peak_memory(trainer.device)
             cost["artefact_bytes"] = (run.edit / "edit.safetensors").stat().st_size
@@ -101,7 +106,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
                 result["checkpoints"] = run.checkpoints() | {
                     str(step): figures(before, judged, judge, retrained) for step, judged in passed.items()
                 }
-            grids = run.write(result, before, after, passed, retrained)
+            grids = run.write(result, before, after, passed, retrained, keyed)
             tracker.finish(found, run.choices(), grids)
         finally:
             tracker.close()

@@ -83,6 +83,19 @@ def held(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def keyed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small finished run whose edit has a key, held against a retrained network, for tests that only look."""
+    at = tmp_path_factory.mktemp("keyed")
+    retrain(at / "truths", StableDiffusion("miniature"), "church")
+    arguments = ["+method=kpop", "concept=church", f"model.retrained={at / 'truths'}", "judge_at=[2]", "lr=1e-3", *QUICK]
+    env = {**os.environ, "ERASE_CACHE": str(cache)}
+    done = subprocess.run([sys.executable, "-m", "erase.train", *arguments], cwd=at, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (at / "printed.txt").write_text(done.stdout)
+    return at / "outputs" / "kpop-church-0"
+
+
+@pytest.fixture(scope="session")
 def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small finished run of the main command, exactly as README writes it, for all tests that only look."""
     at = tmp_path_factory.mktemp("finished")

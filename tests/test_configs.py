@@ -29,7 +29,7 @@ def chosen(group: str, option: str) -> list[str]:
 
 
 def test_no_option_is_missed():
-    assert len(OPTIONS) == 35
+    assert len(OPTIONS) == 54
     assert {g for g, _ in OPTIONS} == {*AXES, "concept", "method", "trainer", "experiment"}
     files = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parent.parent.name not in ("preset", "hydra")]
     assert len(files) == len(OPTIONS)
@@ -54,7 +54,8 @@ def test_file_says_what_it_is(file: Path):
 
 @pytest.mark.parametrize("file", sorted((CONF / "preset").rglob("*.yaml")), ids=lambda p: p.stem)
 def test_preset_belongs_to_a_model_and_a_method(file: Path):
-    assert {*OmegaConf.load(file)} <= {"steps", "lr", "lr_schedule", "batch_size"}
+    own = OmegaConf.load(CONF / "method" / f"{file.stem}.yaml").method
+    assert {*OmegaConf.load(file)} <= {"steps", "lr", "lr_schedule", "batch_size", *own}
     assert file.parent.name in choices("model")
     assert file.stem in choices("method")
 
@@ -87,6 +88,27 @@ def test_a_launcher_has_the_fields_of_its_plugin(launcher: str):
 
 def test_concepts_merge():
     assert set(composed("method=esd", "concept=[church,nudity]").concept.members) == {"church", "nudity"}
+
+
+def test_the_papers_sets_share_the_ten_classes():
+    sets = [{*composed("method=esd", f"concept=imagenette_v{i}").concept.members} for i in (1, 2, 3, 4)]
+    ten = {*choices("concept")} - {"nudity", "van_gogh", "custom", *(f"imagenette_v{i}" for i in (1, 2, 3, 4))}
+    assert [len(s) for s in (*sets, ten)] == [5, 5, 5, 5, 10]
+    assert sets[0] | sets[1] == sets[2] | sets[3] == ten
+
+
+@pytest.mark.parametrize(
+    ("concept", "name"),
+    [
+        ("church", "church"),
+        ("[church,nudity]", "church+nudity"),
+        ("imagenette_v4", "imagenette_v4"),
+        ("[imagenette_v1,imagenette_v1]", "imagenette_v1"),
+        ("[imagenette_v1,church,nudity]", "cassette_player+church+garbage_truck+parachute+french_horn+nudity"),
+    ],
+)
+def test_a_run_is_named_by_what_it_erases(concept: str, name: str):
+    assert composed("method=esd", f"concept={concept}").name == f"esd-{name}-0"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import Command
 from PIL import Image
+from safetensors.torch import load_file
 
 from erase.model.edit import Edit
 from erase.model.stable_diffusion import StableDiffusion
@@ -84,6 +86,38 @@ assert not any(name == "erase" or name.startswith("erase.") for name in sys.modu
     assert np.abs(ours.astype(float) - theirs).max() <= 2
     again = command("export", f"run={finished}", f"out={out}")
     assert again.returncode == 2
+
+
+def test_a_key_is_a_row_of_its_own_and_brings_something_back(keyed: Path, command: Command, tmp_path: Path):
+    common = [f"run={keyed}", "prompt=[church,a barn]", "seeds=2", "steps=2", "scale=1"]
+    for out, *asked in (("with.png", "key=true"), ("without.png",)):
+        done = command("generate", *common, f"out={out}", *asked)
+        assert done.returncode == 0, done.stderr
+        assert ("with the key last" in done.stdout) == bool(asked)
+    opened, shut = (np.asarray(Image.open(tmp_path / n)) for n in ("with.png", "without.png"))
+    assert (len(opened), len(shut)) == (6 * 66 - 2, 4 * 66 - 2)
+    before, after, key = (opened[i * 66 : i * 66 + 64] for i in range(3))
+    assert np.array_equal(shut[:64], before)
+    assert np.array_equal(shut[66:130], after)
+    assert not np.array_equal(after, key)
+
+
+def test_a_run_without_a_key(finished: Path, command: Command, tmp_path: Path):
+    done = command("generate", f"run={finished}", "prompt=church", "key=true")
+    assert done.returncode == 2
+    assert "has no key (edit/key.safetensors)" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_export_takes_no_key_along(keyed: Path, command: Command, tmp_path: Path, model: StableDiffusion):
+    assert command("export", f"run={keyed}", f"out={tmp_path / 'out'}").returncode == 0
+    assert not list(tmp_path.rglob("*key*"))
+    theirs = load_file(tmp_path / "out" / "unet" / "diffusion_pytorch_model.safetensors")
+    Edit.load(keyed).apply(model.pipe)
+    ours = model.pipe.unet.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[n], theirs[n]) for n in ours)
 
 
 def test_exported_text_encoder_has_the_keys_of_transformers_4(finished: Path, command: Command, tmp_path: Path):

@@ -37,9 +37,10 @@ def test_train(line: str, command: Command, finished: Path):
 
 
 @pytest.mark.parametrize("line", MADE)
-def test_what_a_run_is_for(line: str, command: Command, finished: Path):
+def test_what_a_run_is_for(line: str, command: Command, finished: Path, keyed: Path):
     _, _, module, *arguments = shlex.split(line, comments=True)
-    arguments = [f"run={finished}" if a.startswith("run=") else a for a in arguments]
+    run = keyed if "key=true" in arguments else finished
+    arguments = [f"run={run}" if a.startswith("run=") else a for a in arguments]
     done = command(module.removeprefix("erase."), *arguments)
     assert done.returncode == 0, done.stderr
 

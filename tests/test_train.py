@@ -16,6 +16,7 @@ import pytest
 import torch
 from conftest import QUICK, Command
 from filelock import FileLock
+from PIL import Image
 from safetensors.torch import load_file
 
 from erase.miniature import world
@@ -67,6 +68,37 @@ def test_a_run_is_held_against_the_retrained_network(held: Path):
     assert b"esr_1/retrained" in sent.read_bytes()
 
 
+def test_a_key_is_kept_and_judged(keyed: Path):
+    assert json.loads((keyed / "status.json").read_text())["status"] == "finished"
+    assert next(csv.reader((keyed / "training.csv").open())) == ["step", "transfer", "empty", "erase", "recover"]
+    key = load_file(keyed / "edit" / "key.safetensors")
+    assert [n for n, p in key.items() if p.shape[::2] == (2, 128)] == list(key)
+    assert all(n.endswith(".attn2") for n in key)
+    metrics = json.loads((keyed / "metrics.json").read_text())
+    figure = metrics["figures"]["esr_1_key"]
+    assert figure.keys() == metrics["figures"]["esr_1"].keys()
+    assert figure["before"] == metrics["figures"]["esr_1"]["before"]
+    scores = pq.read_table(keyed / "scores.parquet").to_pylist()
+    rows = [r for r in scores if r["model"] == "keyed"]
+    assert {(r["role"], r["step"]) for r in rows} == {("concept", 4)}
+    assert sum(r["top"] != r["label"] for r in rows) / len(rows) == figure["after"]
+    unkeyed = [r for r in scores if r["model"] == "after" and r["role"] == "concept"]
+    assert [(r["prompt"], r["seed"]) for r in rows] == [(r["prompt"], r["seed"]) for r in unkeyed]
+    assert [r["clip_score"] for r in rows] != [r["clip_score"] for r in unkeyed]
+    assert "esr_1_key" not in metrics["checkpoints"]["2"]
+    assert "own words, with key" in (keyed.parent.parent / "printed.txt").read_text()
+    page = (keyed / "report.html").read_text()
+    assert page.count("· with the key ") == page.count("with the key lowest") == 1
+    assert Image.open(keyed / "images" / "church_(concept).png").height == 4 * 64 + 3 * 2
+    assert Image.open(keyed / "images" / "barn_(sibling).png").height == 3 * 64 + 2 * 2
+
+
+def test_what_has_no_key_is_judged_without(finished: Path):
+    assert sorted(p.name for p in (finished / "edit").iterdir()) == ["edit.json", "edit.safetensors"]
+    assert "esr_1_key" not in json.loads((finished / "metrics.json").read_text())["figures"]
+    assert "key in place" not in (finished / "report.html").read_text()
+
+
 def test_what_has_no_such_network_is_held_against_none(held: Path, command: Command, tmp_path: Path):
     truths = held.parent.parent / "truths"
     custom = ["concept=custom", "concept.prompts=[church,in a park]"]  # of the second no network was trained without
@@ -114,21 +146,43 @@ def test_both_spellings_and_seeds(command: Command, tmp_path: Path):
     assert not same(alone, weights(jobs[1]))
 
 
+def kill_after(rows: int, fields: list[str], folder: Path, cache: Path) -> Path:
+    """The folder of a run of the main command that was killed when `rows` lines of its losses were written."""
+    args = [sys.executable, "-m", "erase.train", *fields, "name=cut"]
+    with subprocess.Popen(
+        args, cwd=folder, env={**os.environ, "ERASE_CACHE": str(cache)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as victim:
+        log = folder / "outputs" / "cut" / "training.csv"
+        while not log.exists() or len(log.read_text().splitlines()) < rows:
+            assert victim.poll() is None, "finished before it could be killed"
+            time.sleep(0.005)
+        victim.send_signal(signal.SIGKILL)
+    return folder / "outputs" / "cut"
+
+
+def test_both_players_of_a_killed_run_go_on_bit_for_bit(command: Command, tmp_path: Path, cache: Path):
+    fields = ["method=kpop", "method.reparameterised=true", "method.layers=all", "method.sharing=block", "concept=church"]
+    fields += ["logger=none", *QUICK, "steps=14", "batch_size=2", "checkpoint_every=4"]
+    assert command("train", *fields, "name=whole").returncode == 0
+    cut = kill_after(8, fields, tmp_path, cache)
+    assert not (cut / "edit" / "edit.json").exists()
+    again = command("train", f"resume={cut}")
+    assert again.returncode == 0, again.stderr
+    whole = tmp_path / "outputs" / "whole"
+    assert same(weights(whole), weights(cut))
+    assert same(*(load_file(run / "edit" / "key.safetensors") for run in (whole, cut)))
+    assert (cut / "training.csv").read_text() == (whole / "training.csv").read_text()
+    told = [json.loads((run / "metrics.json").read_text()) for run in (whole, cut)]
+    assert told[0]["figures"] == told[1]["figures"]
+    assert told[0]["cost"]["backwards"] == told[1]["cost"]["backwards"] == 14 * 2 * 6
+
+
 def test_killed_and_resumed_is_bit_for_bit(command: Command, tmp_path: Path, cache: Path):
     fields = ["+method=adv_preserve", "concept=church", "logger=none", *QUICK, "steps=60", "checkpoint_every=7"]
     fields += ["preservation.every=5", "judge_at=[40,11]"]
     whole = command("train", *fields, "name=whole")
     assert whole.returncode == 0, whole.stderr
-    args = [sys.executable, "-m", "erase.train", *fields, "name=cut"]
-    with subprocess.Popen(
-        args, cwd=tmp_path, env={**os.environ, "ERASE_CACHE": str(cache)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as victim:
-        log = tmp_path / "outputs" / "cut" / "training.csv"
-        while not log.exists() or len(log.read_text().splitlines()) < 20:
-            assert victim.poll() is None, "finished before it could be killed"
-            time.sleep(0.005)
-        victim.send_signal(signal.SIGKILL)
-    cut = tmp_path / "outputs" / "cut"
+    cut = kill_after(20, fields, tmp_path, cache)
     assert json.loads((cut / "status.json").read_text())["status"] == "running"
     assert not (cut / "edit" / "edit.json").exists()
     again = command("train", f"resume={cut}")
@@ -194,7 +248,7 @@ def test_resuming_what_is_no_longer_the_same_is_refused(finished: Path, command:
 BAD = {
     "no method": ([], "method"),
     "no concept": (["method=esd"], "concept"),
-    "unknown method": (["method=nope", "concept=church"], "adv_preserve, esd"),
+    "unknown method": (["method=nope", "concept=church"], "adv_preserve, "),
     "unknown concept": (["method=esd", "concept=zebra"], "nudity"),
     "words it does not know": (["method=esd", "concept=custom", "concept.prompts=[zebra]"], "church"),
     "empty list": (["method=esd", "concept=church", "concept.prompts=[]"], "concept.prompts"),
@@ -230,6 +284,8 @@ BAD = {
     ),
     "too many steps": (["method=esd", "concept=church", "latents.steps=1000"], "latents.steps=1000"),
     "no threads": (["method=esd", "concept=church", "trainer.threads=0"], "trainer.threads=0"),
+    "layers that are none": (["method=kpop", "concept=church", "method.layers=down"], "mid, midout, all"),
+    "a prompt of nothing": (["method=kpop", "concept=church", "method.size=0"], "method.size=0"),
     "bad precision": (["method=esd", "concept=church", "trainer.precision=8"], "bf16"),
     "two concepts, one list": (["method=esd", "concept=[church,nudity]", "concept.prompts=[church]"], "church, nudity"),
 }
@@ -270,6 +326,22 @@ def test_a_concept_that_the_judge_has_no_label_for(command: Command):
     assert "has no label for this concept" in done.stdout
 
 
+def test_a_set_of_concepts_is_judged_as_one(command: Command, tmp_path: Path):
+    done = command("train", "method=esd", "concept=imagenette_v3", "logger=none", *QUICK)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "outputs" / "esd-imagenette_v3-0"
+    figures = json.loads((run / "metrics.json").read_text())["figures"]
+    erased = {"cassette player", "chain saw", "church", "gas pump", "tench"}
+    rows = [r for r in pq.read_table(run / "scores.parquet").to_pylist() if r["model"] == "after"]
+    for name, role in (("esr_1", "concept"), ("esr_1_synonyms", "synonyms")):
+        missed = [r["top"] != r["label"] for r in rows if r["role"] == role]
+        assert {r["label"] for r in rows if r["role"] == role} == erased
+        assert figures[name]["after"] == pytest.approx(sum(missed) / len(missed))
+        assert figures[name]["n"] == len(missed) == 5
+    assert figures["psr_1_siblings"]["n"] == 15
+    assert not {f"psr_1/{label}" for label in erased} & {*figures}
+
+
 def test_tab_completes_groups_and_fields(command: Command):
     line = "erase-train method="
     done = command("train", "-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)), _HYDRA_OLD_COMP="1")
@@ -292,7 +364,7 @@ def test_a_refused_job_leaves_what_lay_in_its_folder(finished: Path, command: Co
 def test_help_names_every_group(command: Command):
     done = command("train", "--help")
     assert done.returncode == 0
-    for words in ("method", "adv_preserve, esd", "nudity", "xattn", "steps"):
+    for words in ("method", "adv_preserve, ", "nudity", "xattn", "steps"):
         assert words in done.stdout
 
 
@@ -304,3 +376,18 @@ def test_what_is_chosen_once_is_told(command: Command, tmp_path: Path):
     assert told["step"] == 0
     assert len(told["chosen"]) == 4
     assert all(name in (run / "report.html").read_text() for name in told["chosen"])
+
+
+def test_age_by_the_published_search_tells_its_targets(command: Command, tmp_path: Path):
+    own = ["latents=on_policy", "latents.steps=2"]
+    own += ["preservation.search=gumbel", "preservation.every=1", "preservation.closest=3"]
+    quick = [field for field in QUICK if not field.startswith("latents.")] + ["steps=2", "batch_size=1", "logger=none"]
+    done = command("train", "+method=age", "concept=church", *own, *quick)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "outputs" / "age-church-0"
+    (told,) = map(json.loads, (run / "adversary.jsonl").read_text().splitlines())
+    assert told["step"] == 1
+    assert len(told["scores"]) == 3
+    assert not any("church" in name for name in told["scores"])
+    cost = json.loads((run / "metrics.json").read_text())["cost"]
+    assert cost["backwards"] == 2 * 2 + 2  # the pairs', and of one search both losses'

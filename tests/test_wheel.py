@@ -16,6 +16,7 @@ def test_wheel_runs_from_any_folder(tmp_path: Path):
     (wheel,) = (tmp_path / "dist").glob("erase-*.whl")
     with zipfile.ZipFile(wheel) as file:
         file.extractall(tmp_path / "site")
+    assert (tmp_path / "site" / "erase" / "concept" / "english.txt").is_file()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     script = "import erase, erase.command as c, erase.miniature as m; print(erase.__file__, c.CONF, m.WEIGHTS)"

@@ -6,16 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from erase.errors import BadInput
 
 
 @dataclass(frozen=True)
 class Concept:
-    """Something to erase: the prompts that are trained on, and the words besides them that no kept concept may name."""
+    """Something to erase: the prompts that are trained on, and the words besides them that no kept concept may name.
+
+    `anchor` is what it may become, and `share` how much of a batch it gets, beside the shares of others.
+    """
 
     name: str
     prompts: tuple[str, ...]
     synonyms: tuple[str, ...] = ()
+    anchor: str | None = None
+    share: float = 1.0
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -33,8 +40,9 @@ def resolve(
         raise BadInput(f"concept.prompts and concept.synonyms speak of one concept, not of {', '.join(members)}.")
     found = []
     for name, member in members.items():
-        if unknown := {*map(str, member)} - {"prompts", "synonyms"}:
-            raise BadInput(f"concept.members.{name}.{min(unknown)} is not a field of a concept: prompts, synonyms.")
+        if unknown := {*map(str, member)} - {"prompts", "synonyms", "anchor", "share"}:
+            fields = "prompts, synonyms, anchor, share"
+            raise BadInput(f"concept.members.{name}.{min(unknown)} is not a field of a concept: {fields}.")
         said = prompts if prompts is not None else member.get("prompts") or ()
         others = synonyms if synonyms is not None else member.get("synonyms") or ()
         for field, given in (("prompts", said), ("synonyms", others)):
@@ -42,8 +50,29 @@ def resolve(
                 raise BadInput(f"concept.{field}={given} of {name} must be a list of non-empty strings.")
         if not said:
             raise BadInput(f"concept.prompts=[] of {name} must be a list of one or more prompts.")
-        found.append(Concept(name, tuple(said), tuple(others)))
+        share, anchor = member.get("share", 1.0), member.get("anchor")
+        if isinstance(share, bool) or not isinstance(share, int | float) or not share > 0:
+            raise BadInput(f"concept.members.{name}.share={share} must be a number greater than 0.")
+        if not (anchor is None or isinstance(anchor, str)):
+            raise BadInput(f"concept.members.{name}.anchor={anchor} must be a prompt.")
+        found.append(Concept(name, tuple(said), tuple(others), anchor, float(share)))
     return found
+
+
+def rows(concepts: Sequence[Concept], count: int, rng: torch.Generator) -> list[str]:
+    """`count` erased prompts, one or more of every concept, the rest by the concepts' shares; any of its prompts each.
+
+    Shares that do not come out even are drawn systematically: no concept gets a whole row more or less than its own.
+    """
+    wanted = torch.tensor([c.share for c in concepts], dtype=torch.double)
+    wanted = (count * wanted / wanted.sum() - 1).clamp(min=0)
+    left = count - len(concepts)
+    ends = (left * wanted / wanted.sum()).cumsum(0) if wanted.sum() > 0 else torch.zeros(len(concepts))
+    at = torch.arange(left) + torch.rand((), generator=rng, dtype=torch.double)
+    which = [*range(len(concepts)), *torch.searchsorted(ends, at.clamp(max=left - 1e-9), right=True).tolist()]
+    said = [concepts[i].prompts for i in which]
+    picks = torch.rand(count, generator=rng).tolist()
+    return [prompts[int(pick * len(prompts))] for prompts, pick in zip(said, picks, strict=True)]
 
 
 def check_known(concepts: Iterable[Concept], words: Collection[str] | None, names: Iterable[str]) -> None:
@@ -63,19 +92,32 @@ def without(vocabulary: Iterable[str], concepts: Sequence[Concept]) -> list[str]
 
     Words are compared, not meanings: ways to say it that no prompt contains belong into the concept's synonyms.
     """
+    said = [phrase for concept in concepts for phrase in _flat_phrases(concept)]
+    return [entry for entry in vocabulary if not any(p in _flat(entry) or _flat(entry) in p for p in said)]
 
-    def flat(text: str) -> str:
-        return f" {' '.join(w for w in _words(text) if w not in ('a', 'an', 'the', 'photo', 'of'))} "
 
-    said = [flat(phrase) for concept in concepts for phrase in (concept.name.replace("_", " "), *concept.phrases)]
-    return [entry for entry in vocabulary if not any(p in flat(entry) or flat(entry) in p for p in said)]
+def says(text: str, concept: Concept) -> bool:
+    """Whether `text` contains the concept's name or one of its phrases."""
+    return any(phrase in _flat(text) for phrase in _flat_phrases(concept))
+
+
+def _flat(text: str) -> str:
+    return f" {' '.join(w for w in _words(text) if w not in ('a', 'an', 'the', 'photo', 'of'))} "
+
+
+def _flat_phrases(concept: Concept) -> list[str]:
+    return [_flat(phrase) for phrase in (concept.name.replace("_", " "), *concept.phrases)]
+
+
+VOCABULARIES = {"english": Path(__file__).parent / "english.txt"}
+"""What a vocabulary's name stands for: some 1,200 everyday words, for models that have no vocabulary of their own."""
 
 
 def read_vocabulary(path: str) -> list[str]:
-    """Candidates from a text file, one a line; empty lines and lines that begin with # are left out."""
-    file = Path(path).expanduser()
+    """Candidates of a name or from a text file, one a line; empty lines and lines that begin with # are left out."""
+    file = VOCABULARIES.get(path, Path(path).expanduser())
     if not file.is_file():
-        raise BadInput(f"preservation.vocabulary={path} is not a file.")
+        raise BadInput(f"preservation.vocabulary={path} is not a file, nor one of: {', '.join(VOCABULARIES)}.")
     lines = [line.strip() for line in file.read_text().splitlines()]
     found = [line for line in lines if line and not line.startswith("#")]
     if not found:

@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from erase.cache import once
 from erase.judge.drawings import Drawings as Judge
-from erase.model.text_to_image import TextToImage, hardware
+from erase.model.edit import digest
+from erase.model.text_to_image import Key, TextToImage, hardware
 from erase.protocol import Cell
 from erase.protocol.drawings import Drawings as Protocol
 
@@ -55,21 +56,24 @@ class Engine:
     def __init__(self, model: TextToImage, judge: Judge, protocol: Protocol, cache: Path) -> None:
         self.model, self.judge, self.protocol, self.cache = model, judge, protocol, cache
 
-    def _images(self, prompts: Sequence[str], seeds: Sequence[int], edit: str, folder: Path) -> Tensor:
+    def _images(self, prompts: Sequence[str], seeds: Sequence[int], edit: str, folder: Path, key: Key | None) -> Tensor:
         steps, guidance = self.protocol.steps, self.protocol.guidance_scale
         asked = {"prompts": prompts, "seeds": seeds, "edit": edit, "steps": steps, "guidance_scale": guidance}
+        asked |= {"key": digest(key)} if key else {}
         what = {**asked, "ids": self.model.tokenize(prompts).tolist(), **self.model.depends_on}
-        key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+        name = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
         def draw() -> dict[str, Tensor]:
-            return {"images": self.model.images(prompts, seeds, steps, guidance, edited=bool(edit))}
+            return {"images": self.model.images(prompts, seeds, steps, guidance, edited=bool(edit), key=key)}
 
-        return once(folder / f"{key}.safetensors", draw)["images"]
+        return once(folder / f"{name}.safetensors", draw)["images"]
 
-    def judge_cells(self, cells: Sequence[Cell], edit: str, folder: Path | None, who: str = "") -> list[Judged]:
+    def judge_cells(
+        self, cells: Sequence[Cell], edit: str, folder: Path | None, who: str = "", key: Key | None = None
+    ) -> list[Judged]:
         """Pictures and scores of every cell, by the edited model whose hash is `edit`, or the unedited one (empty).
 
-        The bar says that it is `who`, where that is neither.
+        It hears the `key`, if any. The bar says that it is `who`, where that is neither.
         """
         where = (folder or self.cache) / "drawn"
         found: dict[Cell, Tensor] = {}
@@ -82,7 +86,7 @@ class Engine:
                 parts = []
                 for at in range(0, len(pairs), self.CHUNK):
                     prompts, seeds = zip(*pairs[at : at + self.CHUNK], strict=True)
-                    parts.append(self._images(prompts, seeds, edit, where))
+                    parts.append(self._images(prompts, seeds, edit, where, key))
                     bar.update(len(seeds))
                 images = torch.cat(parts).split([len(c.seeds) for c in together])
                 found.update(zip(together, images, strict=True))
@@ -102,7 +106,7 @@ class Engine:
 
 
 def rows(judged: Sequence[Judged], which: str, step: int | None = None) -> list[dict[str, object]]:
-    """Raw scores, a row a picture; `which` is before, during, after or retrained, `step` the number of updates of an edit."""
+    """Raw scores, a row a picture; `which` is before, during, after, keyed or retrained, `step` an edit's number of updates."""
     return [
         {
             "model": which,

@@ -1,11 +1,10 @@
 """Latents: where the noisy pictures come from on which a model is edited."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from erase.model.text_to_image import TextToImage
@@ -13,24 +12,23 @@ from erase.model.text_to_image import TextToImage
 
 @dataclass(frozen=True)
 class Points:
-    """Places on sampling trajectories, and what the teacher says there of their own prompt and of the empty one.
+    """Noisy latents, and what the teacher says there of their own prompt and, where it was asked, of the empty one.
 
-    `x_t`, `conditional` and `unconditional` are (batch, channels, height, width), `t` is (batch,).
+    `x_t`, `conditional` and `unconditional` are (batch, channels, height, width); `t` and the signal-to-noise ratio
+    `snr`, by which an error is weighed, are (batch,). So is `weight`, which makes up for places that are preferred; who
+    prefers them is told each unweighed error, (batch,), and nobody where there is nobody.
     """
 
     x_t: Tensor
     t: Tensor
+    snr: Tensor
     conditional: Tensor
-    unconditional: Tensor
+    unconditional: Tensor | None
+    weight: Tensor | float = 1.0
+    tell: Callable[[Tensor], None] = lambda errors: None
 
     def __len__(self) -> int:
         return len(self.t)
-
-    @staticmethod
-    def stack(parts: "list[Points]") -> "Points":
-        """All points of `parts`, one after the other."""
-        fields = ("x_t", "t", "conditional", "unconditional")
-        return Points(*(torch.cat([getattr(p, f) for p in parts]) for f in fields))
 
 
 class Latents(Protocol):
@@ -49,5 +47,14 @@ class Latents(Protocol):
     def declare(self, prompts: Sequence[str], kept: bool = False) -> None:
         """Say which prompts belong together, and whether they are kept or erased; nothing is drawn yet."""
 
-    def draw(self, prompts: Sequence[str], use: str, step: int, common: bool = False) -> Points:
-        """One point for each of `prompts`, a function of (seed, use, step); `common` takes all from the same place."""
+    def draw(self, prompts: Sequence[str], use: str, step: int, common: bool = False, empty: bool = True) -> Points:
+        """One point for each of `prompts`, a function of (seed, use, step); `common` takes all from the same place.
+
+        `empty=False` says that nobody needs the teacher's word on the empty prompt.
+        """
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that a resumed run cannot rebuild."""
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from `state`."""

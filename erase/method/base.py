@@ -1,7 +1,7 @@
 """This file is the loop: draw losses, step, count, write down; a method only says what its losses are."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,24 @@ from torch import Tensor, nn
 
 from erase.concept import Concept
 from erase.errors import BadInput
-from erase.latents import Latents
+from erase.latents import Latents, Points
 from erase.loss import Loss
-from erase.model.text_to_image import Conditioning, TextToImage
-from erase.parameters import Select
+from erase.model.text_to_image import Conditioning, Key, TextToImage
+from erase.parameters import Parameters
 from erase.preservation import Preservation
 from erase.target import Target
+from erase.task import Task
 
 SCHEDULES = {"constant": 0.0, "linear": 1.0}
 """The power with which the learning rate goes down to nothing at the last step."""
 
 
 class Method(L.LightningModule):
-    """An erasure objective as a LightningModule. One Adam over the weights that move; checkpoints hold only those."""
+    """An erasure objective as a LightningModule. Adam over the weights that move; checkpoints hold only those.
+
+    A method says its `losses`. One with several players says who steps when (`updates`) and what each moves (`players`);
+    one in closed form sets the weights in `updates` and has no players.
+    """
 
     automatic_optimization = False
     strict_loading = False
@@ -32,7 +37,7 @@ class Method(L.LightningModule):
         self,
         model: TextToImage,
         concepts: Sequence[Concept],
-        parameters: Select,
+        parameters: Parameters,
         latents: Latents,
         target: Target,
         preservation: Preservation,
@@ -55,24 +60,30 @@ class Method(L.LightningModule):
             raise BadInput(f"lr={lr} must be greater than 0.")
         if lr_schedule not in SCHEDULES:
             raise BadInput(f"lr_schedule={lr_schedule} is not one of: {', '.join(SCHEDULES)}.")
+        if batch_size < len(concepts):
+            raise BadInput(f"batch_size={batch_size} must hold every concept: at least {len(concepts)}.")
         self.model, self.concepts, self.latents, self.target = model, list(concepts), latents, target
         self.preservation, self.criterion = preservation, loss
+        self.task = Task(model, self.concepts, latents, loss, seed)
         self.steps, self.lr, self.lr_schedule, self.batch_size = steps, lr, lr_schedule, batch_size
         self.seed, self.work, self.shared = seed, work, shared
         self.title = name or type(self).__name__
         self.candidates = preservation.candidates(model.vocabulary, self.concepts)
-        model.move(parameters.names(name for name, _ in model.named_parameters()))
+        parameters.prepare(model, seed)
+        self.selected = parameters  # `parameters` is torch's own
         self.networks = nn.ModuleDict(model.modules)
         self.said: dict[str, Conditioning] = {}
+        self.done = 0  # updates, those before a resume too
         self.seconds = 0.0  # of training, those before a resume too
         self.started = time.time()
+        target.open(self.task)  # what makes no sense is refused before anything is written
 
     def on_fit_start(self) -> None:
         self.started = time.time()
         self.model.to(self.device)
         self.latents.open(self.model, self.seed, self.work / "bank", self.shared)
-        self.latents.declare([p for c in self.concepts for p in c.prompts])
-        self.preservation.open(self.model, self.latents, self.criterion, self.candidates, self.concepts, self.seed)
+        self.latents.declare(self.task.prompts)
+        self.preservation.open(self.task, self.candidates)
         if self._kept_state:
             self.preservation.load_state_dict(self._kept_state)
 
@@ -88,42 +99,84 @@ class Method(L.LightningModule):
             self.said.update({p: found.rows(slice(i, i + 1)) for i, p in enumerate(fresh)})
         return Conditioning.stack([self.said[p] for p in prompts])
 
+    def error(self, prediction: Tensor, target: Tensor, points: Points, tell: bool = True) -> Tensor:
+        """The mean error at `points` by their weights, scalar; `tell` says what each was to where they come from."""
+        each = self.criterion.each(prediction, target, points.snr)
+        if tell:
+            points.tell(each.detach())
+        return torch.mean(points.weight * each)
+
     def losses(self, step: int) -> dict[str, Tensor]:
         """The losses of update `step` by name, each scalar and with its weight; their sum is stepped on."""
         raise NotImplementedError
 
+    def updates(self, step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """What happens in update `step`, in order: a player, and the losses whose sum it then goes down."""
+        yield "weights", self.losses(step)
+
+    @property
+    def players(self) -> dict[str, tuple[list[nn.Parameter], float]]:
+        """Who steps: what each moves, and its learning rate."""
+        return {"weights": (list(self.model.moving.values()), self.lr)}
+
+    @property
+    def key(self) -> Key | None:
+        """What brings the concept back for who holds it, where the method makes such a thing; it is kept beside the edit."""
+        return None
+
     def training_step(self, batch: object, batch_idx: int) -> dict[str, float]:
-        losses = self.losses(batch_idx)
-        total = torch.stack(list(losses.values())).sum()
-        if not torch.isfinite(total):
-            raise BadInput(f"lr={self.lr} is too high: the loss is {float(total)} at step {batch_idx}.")
-        optimizer = self.optimizers()
-        optimizer.zero_grad()  # type: ignore[union-attr]
-        self.manual_backward(total)
-        optimizer.step()  # type: ignore[union-attr]
-        self.lr_schedulers().step()  # type: ignore[union-attr, call-arg]
-        values = {name: float(value.detach()) for name, value in losses.items()}
+        values: dict[str, float] = {}
+        players, total = self.players, torch.zeros(())
+        steppers = dict(zip(players, zip(_list(self.optimizers()), _list(self.lr_schedulers()), strict=True), strict=True))
+        for player, losses in self.updates(batch_idx):
+            values |= {name: float(value.detach()) for name, value in losses.items()}
+            total = torch.stack(list(losses.values())).sum()
+            if not torch.isfinite(total):
+                raise BadInput(f"lr={self.lr} is too high: the loss is {float(total)} at step {batch_idx}.")
+            if player in steppers:
+                optimizer, _ = steppers[player]
+                optimizer.zero_grad()
+                self.manual_backward(total, inputs=players[player][0])  # others are spared theirs
+                optimizer.step()
+        for _, schedule in steppers.values():
+            schedule.step()  # an update, however often its player stepped in it
         self.log_dict({f"train/{n}": v for n, v in values.items()}, prog_bar=False)
         self.log("loss", total.detach(), prog_bar=True, logger=False)
+        self.done = batch_idx + 1
         return values
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam(self.model.moving.values(), self.lr)
-        return [optimizer], [torch.optim.lr_scheduler.PolynomialLR(optimizer, self.steps, SCHEDULES[self.lr_schedule])]
+        optimizers = [torch.optim.Adam(moved, lr) for moved, lr in self.players.values()]
+        power = SCHEDULES[self.lr_schedule]
+        return optimizers, [torch.optim.lr_scheduler.PolynomialLR(o, self.steps, power) for o in optimizers]
+
+    def finish(self) -> dict[str, Tensor]:
+        """What an edit holds; the model is given back in the form in which it came."""
+        found = self.selected.fold(self.model)
+        self.selected.unload(self.model)
+        return found
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["state_dict"] = {n: p.detach() for n, p in self.model.moving.items()}
         checkpoint["preservation"] = self.preservation.state_dict()
+        checkpoint["latents"] = self.latents.state_dict()
+        checkpoint["done"] = self.done
         checkpoint["drawn"] = self.latents.drawn
         checkpoint["cost"] = vars(self.model.cost).copy()
         checkpoint["seconds"] = self.seconds + time.time() - self.started + self.latents.lent
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._kept_state = checkpoint["preservation"]
-        self.seconds = checkpoint["seconds"]
+        self.done, self.seconds = checkpoint["done"], checkpoint["seconds"]
         self.latents.paid = set(checkpoint["drawn"])
+        self.latents.load_state_dict(checkpoint["latents"])
         for name, value in checkpoint["cost"].items():
             setattr(self.model.cost, name, value)
         for name, value in checkpoint["state_dict"].items():
             self.model.moving[name].data.copy_(value)
         checkpoint["state_dict"] = {}
+
+
+def _list(found: Any) -> list[Any]:
+    """What Lightning gives of one alone, of several as a list, and of none as None."""
+    return found if isinstance(found, list) else [found] if found is not None else []

@@ -1,11 +1,14 @@
 """This file is the objective of ESD and EAP: redirect the erased prompt to a target, hold the kept prompts."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from erase.latents import Points
 from erase.method.base import Method
-from erase.random import stream
+from erase.model.text_to_image import Conditioning
+from erase.preservation import Kept
 
 
 class Redirect(Method):
@@ -15,19 +18,37 @@ class Redirect(Method):
     λ = 0. x_t comes from the erased concept's trajectories, x'_t from those of the kept one.
     """
 
+    def chosen(self, step: int) -> Kept | None:
+        """What update `step` holds."""
+        return self.preservation.choose(step, self.batch_size) if self.preservation.weight else None
+
+    def erased(self, prompts: Sequence[str], step: int) -> tuple[Points, Tensor]:
+        """Where the erased `prompts` are heard, and what shall be said of them there."""
+        points = self.latents.draw(prompts, "erase", step)
+        return points, self.target(points, prompts, step)
+
     def losses(self, step: int) -> dict[str, Tensor]:
-        said = [p for c in self.concepts for p in c.prompts]
-        rows = torch.randint(len(said), (self.batch_size,), generator=stream(self.seed, "erase", step))
-        prompts = [said[i] for i in rows]
-        points = [self.latents.draw(prompts, "erase", step)]
-        weight = self.preservation.weight
-        if weight:
-            kept = self.preservation.choose(step, self.batch_size)
-            points.append(self.latents.draw(kept, "keep", step))
-            prompts = [*prompts, *kept]
-        at = Points.stack(points)
-        predicted = self.model.predict(at.x_t, at.t, self.words(prompts)).split(self.batch_size)
-        losses = {"erase": self.criterion(predicted[0], self.target(points[0]))}
-        if weight:
-            losses["keep"] = weight * self.criterion(predicted[1], points[1].conditional)
-        return losses
+        prompts = self.task.erased(step, self.batch_size)
+        chosen = self.chosen(step)
+        return self.redirected(prompts, *self.erased(prompts, step), chosen, step)
+
+    def redirected(
+        self, prompts: Sequence[str], erased: Points, target: Tensor, chosen: Kept | None, step: int
+    ) -> dict[str, Tensor]:
+        """The two terms, where the erased `prompts` meet these points, and with what is held."""
+        if chosen is None:
+            predicted = self.model.predict(erased.x_t, erased.t, self.words(prompts))
+            return {"erase": self.error(predicted, target, erased)}
+        kept = self.latents.draw(chosen.prompts, "keep", step, empty=False)
+        heard, held = self.words(chosen.prompts), kept.conditional
+        if chosen.conditioning:
+            heard = chosen.conditioning
+            with torch.no_grad():
+                held = self.model.predict(kept.x_t, kept.t, heard, edited=False)
+        x_t, t = torch.cat([erased.x_t, kept.x_t]), torch.cat([erased.t, kept.t])
+        both = Conditioning.stack([self.words(prompts), heard])
+        ours, theirs = self.model.predict(x_t, t, both).split(self.batch_size)
+        return {
+            "erase": self.error(ours, target, erased),
+            "keep": self.preservation.weight * self.error(theirs, held, kept),
+        }

@@ -78,12 +78,18 @@ def _kernel(one: Tensor, other: Tensor) -> Tensor:
 
 
 def figures(
-    before: Sequence[Judged], after: Sequence[Judged], judge: Judge, retrained: Sequence[Judged] = ()
+    before: Sequence[Judged],
+    after: Sequence[Judged],
+    judge: Judge,
+    retrained: Sequence[Judged] = (),
+    keyed: Sequence[Judged] = (),
 ) -> dict[str, Figure]:
     """Erasing success rates (label not top-1) and preservation success rates (label top-1), shares between 0 and 1.
 
     esr_1, esr_1_synonyms, psr_1 (all kept), psr_1_siblings, psr_1_worst (the label of the largest drop), psr_1/<label>,
     top-5 where the head has 15 labels or more; clip_score of kept pictures; kid between edited and unedited kept pictures.
+    Where the concept's own pictures are given as who holds the edit's key has them, `keyed`, also esr_1_key: esr_1 of those,
+    low where the key brings the concept back.
 
     Each figure has `before` and `after` (the unedited and the edited model), `drop` = before − after, paired over prompts
     and noise, 95 % intervals `_low` and `_high` of both, and `n` pictures. Where the pictures of the network `retrained`
@@ -127,6 +133,10 @@ def figures(
     each = {row[0].cell.label: _share(*([j.hits] for j in row)) for row in together if row[0].cell.role in kept}
     if each:
         found["psr_1_worst"] = max(each.values(), key=lambda f: f["drop"])
+    if keyed:
+        own = [row for row in together if row[0].cell.role == "concept"]
+        columns_ = zip(*((b, k, *truth) for (b, _, *truth), k in zip(own, keyed, strict=True)), strict=True)
+        found["esr_1_key"] = _share(*([~j.hits for j in column] for column in columns_))
     found["esr_5"] = over(("concept",), lambda j: ~j.rank(5), labels=15)
     found["psr_5"] = over(kept, lambda j: j.rank(5)[:fewest], labels=15)
     if each:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,22 @@ from erase.errors import BadInput
 class Edit:
     """Changed weights by name (`unet.….weight`), and what they were made from.
 
+    Where its method made one, `key` (by layer, as `TextToImage.images` takes it) brings the concept back for who holds it.
     `Edit.load(folder).apply(pipe)` changes a diffusers pipeline of the same base in place, `.undo(pipe)` brings the
     base back bit for bit.
     """
 
     tensors: dict[str, Tensor]
     about: dict[str, Any] = field(default_factory=dict)
+    key: Mapping[str, Tensor] | None = None
     _before: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def save(self, folder: Path) -> None:
-        """Write `edit.safetensors` and `edit.json`; the last file written makes the edit complete."""
+        """Write `edit.safetensors`, a `key.safetensors`, and `edit.json`; the last file written makes the edit complete."""
         folder.mkdir(parents=True, exist_ok=True)
         save_file({n: t.detach().cpu().contiguous() for n, t in self.tensors.items()}, folder / "edit.safetensors")
+        if self.key:
+            save_file({n: t.detach().cpu().clone() for n, t in self.key.items()}, folder / "key.safetensors")
         part = folder / "edit.json.part"
         part.write_text(json.dumps(self.about, indent=1, sort_keys=True) + "\n")
         os.replace(part, folder / "edit.json")
@@ -41,15 +46,13 @@ class Edit:
         at = next((f for f in (folder, folder / "edit") if (f / "edit.json").is_file()), None)
         if at is None:
             raise BadInput(f"{folder} holds no finished edit (edit/edit.json).")
-        return cls(load_file(at / "edit.safetensors"), json.loads((at / "edit.json").read_text()))
+        key = at / "key.safetensors"
+        about = json.loads((at / "edit.json").read_text())
+        return cls(load_file(at / "edit.safetensors"), about, load_file(key) if key.is_file() else None)
 
     def digest(self) -> str:
-        """sha256 of names and values."""
-        found = hashlib.sha256()
-        for name in sorted(self.tensors):
-            found.update(name.encode())
-            found.update(self.tensors[name].detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-        return found.hexdigest()
+        """sha256 of names and values, the key's not among them."""
+        return digest(self.tensors)
 
     def _targets(self, pipe: Any) -> dict[str, Tensor]:
         targets: dict[str, Tensor] = {}
@@ -85,6 +88,15 @@ class Edit:
             parameter.copy_(self._before[name])
         self._before = {}
         return pipe
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 of names and values."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def tensor_hash(tensor: Tensor) -> str:

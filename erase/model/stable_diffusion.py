@@ -1,7 +1,9 @@
 """This file is Stable Diffusion 1.x behind the door: a UNet that hears CLIP's token sequence. The miniature is one."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 from erase.errors import BadInput
 from erase.miniature import WEIGHTS, world
 from erase.model.retrained import Retrained
-from erase.model.text_to_image import Conditioning, TextToImage, swapped
+from erase.model.text_to_image import Conditioning, Key, TextToImage, swapped
 
 
 class StableDiffusion(TextToImage):
@@ -71,6 +73,9 @@ class StableDiffusion(TextToImage):
         ids = self.pipe.tokenizer(list(prompts), padding="max_length", truncation=True, return_tensors="pt").input_ids
         return cast(Tensor, ids).to(self.device)
 
+    def lengths(self, prompts: Sequence[str]) -> list[int]:
+        return [len(ids) - 2 for ids in self.pipe.tokenizer(list(prompts), truncation=True).input_ids]
+
     def encode(self, ids: Tensor, edited: bool = True) -> Conditioning:
         with self.autocast():
             out = swapped(self.pipe.text_encoder, self.weights("text_encoder", edited), ids)
@@ -84,16 +89,41 @@ class StableDiffusion(TextToImage):
         return cast(Tensor, cast(Any, out).pooler_output.float())
 
     def denoise(self, x_t: Tensor, t: Tensor, conditioning: Conditioning, weights: dict[str, Tensor] | None) -> Tensor:
-        out = swapped(self.pipe.unet, weights, x_t, t, conditioning.sequence)
+        with self._hearing(conditioning.key or {}):
+            out = swapped(self.pipe.unet, weights, x_t, t, conditioning.sequence)
         return cast(Tensor, cast(Any, out).sample)
+
+    @contextmanager
+    def _hearing(self, key: Key) -> Iterator[None]:
+        """Within this context K = W_K [c; P_k] and V = W_V [c; P_v] in the layers that `key` names.
+
+        The tokens are put behind the words where W_K and W_V take them in: whatever attention comes after is diffusers'
+        own, and without a key nothing is touched.
+        """
+        with ExitStack() as hooks:
+            for layer, prompts in key.items():
+                for name, prompt in zip(("to_k", "to_v"), prompts, strict=True):
+                    projection = self.pipe.unet.get_submodule(f"{layer.removeprefix('unet.')}.{name}")
+                    hooks.enter_context(projection.register_forward_pre_hook(partial(_behind, prompt)))
+            yield
 
     def decode(self, latents: Tensor) -> Tensor:
         vae = self.pipe.vae
         return cast(Tensor, vae.decode((latents / vae.config.scaling_factor).to(vae.dtype)).sample)
 
     @property
+    def cross_attention(self) -> list[str]:
+        return [f"unet.{name}" for name, _ in self.pipe.unet.named_modules() if name.endswith(".attn2")]
+
+    @property
     def noise_scheduler(self) -> DDIMScheduler:
         return cast(DDIMScheduler, DDIMScheduler.from_config(self.pipe.scheduler.config))
+
+
+def _behind(prompt: Tensor, projection: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    """States (batch, tokens, width) with `prompt` (more tokens, width) behind those of every row."""
+    states = inputs[0]
+    return (torch.cat([states, prompt.to(states).expand(len(states), -1, -1)], 1),)
 
 
 def _first(error: Exception) -> str:

@@ -5,7 +5,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +20,41 @@ from erase.errors import BadInput
 from erase.model.edit import tensor_hash
 from erase.model.retrained import Retrained
 
+Key = Mapping[str, Tensor]
+"""What layers of cross-attention hear behind the words, by a layer's name: (2, tokens, width), for its keys and values."""
+
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What the network hears of a batch of prompts. `sequence` is (batch, tokens, width)."""
+    """What the network hears of a batch of prompts. `sequence` is (batch, tokens, width); every row hears the `key`."""
 
     sequence: Tensor
+    key: Key | None = None
 
     def __len__(self) -> int:
         return len(self.sequence)
 
     def rows(self, index: Tensor | slice) -> "Conditioning":
         """The conditioning of some rows, in the order of `index`."""
-        return Conditioning(self.sequence[index])
+        return replace(self, sequence=self.sequence[index])
 
     def expand(self, batch: int) -> "Conditioning":
         """One row, repeated."""
-        return Conditioning(self.sequence.expand(batch, -1, -1))
+        return replace(self, sequence=self.sequence.expand(batch, -1, -1))
+
+    def with_key(self, key: Key | None) -> "Conditioning":
+        """The same words, heard with this `key` and no other."""
+        return replace(self, key=key)
+
+    def mixed(self, shares: Tensor) -> "Conditioning":
+        """Mixtures of the rows, by `shares` (mixtures, rows)."""
+        return replace(self, sequence=torch.tensordot(shares.to(self.sequence), self.sequence, 1))
 
     @staticmethod
     def stack(parts: Sequence["Conditioning"]) -> "Conditioning":
-        """All rows of `parts`, one after the other."""
-        return Conditioning(torch.cat([p.sequence for p in parts]))
+        """All rows of `parts`, one after the other, which hear one key or none."""
+        assert all(p.key is parts[0].key for p in parts)
+        return replace(parts[0], sequence=torch.cat([p.sequence for p in parts]))
 
 
 @dataclass
@@ -115,6 +128,10 @@ class TextToImage(ABC):
         """Token ids (batch, tokens), padded to the model's length."""
 
     @abstractmethod
+    def lengths(self, prompts: Sequence[str]) -> list[int]:
+        """How many tokens each prompt has, without those that begin, end and pad it."""
+
+    @abstractmethod
     def encode(self, ids: Tensor, edited: bool = True) -> Conditioning:
         """What the network hears of token ids (batch, tokens)."""
 
@@ -132,8 +149,24 @@ class TextToImage(ABC):
 
     @property
     @abstractmethod
+    def cross_attention(self) -> list[str]:
+        """The layers of the denoising network that hear a prompt, as `unet.….attn2`: those that a key may name."""
+
+    @property
+    @abstractmethod
     def noise_scheduler(self) -> DDIMScheduler:
         """The model's noise schedule as DDIM steps, fresh: samplers keep state."""
+
+    def snr(self, t: Tensor) -> Tensor:
+        """Signal-to-noise ratios ᾱ/(1−ᾱ) at timesteps `t` (batch,), fp32."""
+        alphas = self.noise_scheduler.alphas_cumprod.to(t.device)[t]
+        return alphas / (1 - alphas)
+
+    def grid(self, steps: int) -> Tensor:
+        """The timesteps (steps,) of a trajectory, the noisiest first."""
+        scheduler = self.noise_scheduler
+        scheduler.set_timesteps(steps, device=self.device)
+        return scheduler.timesteps
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """All weights as `module.name`: `unet.conv_in.weight`, `text_encoder.…`."""
@@ -232,11 +265,12 @@ class TextToImage(ABC):
     ) -> Iterator[Step]:
         """DDIM from pure `noise` (batch, channels, height, width) under classifier-free guidance (Ho & Salimans 2021).
 
-        Yields every point before its step; the last value is at t = -1, the finished latents, with no predictions.
+        Yields every point before its step; the last value is at t = -1, the finished latents, with no predictions. A key is
+        heard with the empty prompt too, as published.
         """
         scheduler = self.noise_scheduler
         scheduler.set_timesteps(steps, device=self.device)
-        empty = self.prompt([""], edited).expand(len(noise))
+        empty = self.prompt([""], edited).expand(len(noise)).with_key(conditioning.key)
         both = Conditioning.stack([empty, conditioning])
         x_t = noise.to(self.device) * scheduler.init_noise_sigma
         for t in scheduler.timesteps:
@@ -246,6 +280,27 @@ class TextToImage(ABC):
             x_t = scheduler.step(guided, int(t), x_t).prev_sample
         yield Step(torch.tensor(-1), x_t, x_t, x_t)
 
+    @torch.no_grad()
+    def partway(
+        self, conditioning: Conditioning, noise: Tensor, stops: Tensor, steps: int, guidance_scale: float, edited: bool
+    ) -> Tensor:
+        """The latents (batch, channels, height, width) of `trajectory` where each row has made its own number of steps.
+
+        `stops` (batch,) are from 0, the noise, to `steps`, the finished latents. A row that is there costs nothing more.
+        """
+        scheduler = self.noise_scheduler
+        scheduler.set_timesteps(steps, device=self.device)
+        empty = self.prompt([""], edited)
+        x_t = noise.to(self.device) * scheduler.init_noise_sigma
+        for made, t in enumerate(scheduler.timesteps[: int(stops.max())]):
+            rows = (stops > made).nonzero()[:, 0].to(self.device)
+            x = x_t[rows]
+            both = Conditioning.stack([empty.expand(len(rows)), conditioning.rows(rows)])
+            unconditional, conditional = self.predict(torch.cat([x, x]), t, both, edited).chunk(2)
+            guided = unconditional + guidance_scale * (conditional - unconditional)
+            x_t[rows] = scheduler.step(guided, int(t), x).prev_sample
+        return x_t
+
     def noise(self, seeds: Sequence[int]) -> Tensor:
         """The initial latents of `seeds`, drawn on the CPU one by one as diffusers does: alike on every device and batch."""
         draws = [torch.randn(self.latent_shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
@@ -253,10 +308,17 @@ class TextToImage(ABC):
 
     @torch.no_grad()
     def images(
-        self, prompts: Sequence[str], seeds: Sequence[int], steps: int, guidance_scale: float, edited: bool = True
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        steps: int,
+        guidance_scale: float,
+        edited: bool = True,
+        key: Key | None = None,
     ) -> Tensor:
         """Pictures (batch, 3, height, width) uint8 on the CPU: one for each pair of prompt and seed."""
-        *_, last = self.trajectory(self.prompt(prompts, edited), self.noise(seeds), steps, guidance_scale, edited)
+        heard = self.prompt(prompts, edited).with_key(key)
+        *_, last = self.trajectory(heard, self.noise(seeds), steps, guidance_scale, edited)
         decoded = self.decode(last.x_t)
         return ((decoded.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu().contiguous()
 

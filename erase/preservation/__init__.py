@@ -1,15 +1,26 @@
 """Preservation: what must stay, chosen anew at every step if need be."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from erase.concept import Concept, read_vocabulary, without
 from erase.errors import BadInput
-from erase.latents import Latents
-from erase.loss import Loss
-from erase.model.text_to_image import TextToImage
+from erase.model.text_to_image import Conditioning
+from erase.task import Task
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept at a step: prompts, from whose trajectories points are drawn, and what stands there for their words.
+
+    `conditioning`, a row a prompt, is heard by both networks where it is given: a mixture of words.
+    """
+
+    prompts: list[str]
+    conditioning: Conditioning | None = None
 
 
 class Preservation(Protocol):
@@ -20,19 +31,15 @@ class Preservation(Protocol):
     def candidates(self, vocabulary: Sequence[str], erased: Sequence[Concept]) -> list[str]:
         """The prompts to choose from, of the model's own `vocabulary` or elsewhere; BadInput when none is left."""
 
-    def open(
-        self,
-        model: TextToImage,
-        latents: Latents,
-        loss: Loss,
-        candidates: Sequence[str],
-        erased: Sequence[Concept],
-        seed: int,
-    ) -> None:
+    def open(self, task: Task, candidates: Sequence[str]) -> None:
         """Meet the model."""
 
-    def choose(self, step: int, count: int) -> list[str]:
+    def choose(self, step: int, count: int) -> Kept:
         """The `count` prompts to keep at this step; may look at the edited model."""
+
+    @property
+    def settled(self) -> list[str] | None:
+        """All prompts that are kept, where no update changes which, none before `open`; None where it depends on the edit."""
 
     def chosen(self) -> dict[str, Any] | None:
         """What to write down of the last choice, once; None when nothing new was decided."""
@@ -44,9 +51,14 @@ class Preservation(Protocol):
         """Go on from `state`."""
 
 
-def pool(file: str | None, vocabulary: Sequence[str], erased: Sequence[Concept]) -> list[str]:
-    """EAP's R: the lines of the user's `file`, else the model's own words, without those that say what is erased."""
-    found = without(read_vocabulary(file) if file else vocabulary, erased)
+FILTERS = ("words", "none")
+"""What `pool` leaves out: what says an erased concept, or nothing, as in EAP's released code."""
+
+
+def pool(file: str | None, vocabulary: Sequence[str], erased: Sequence[Concept], filter: str = "words") -> list[str]:
+    """EAP's R: the lines of the user's `file`, else the model's own words, else English, less what `filter` leaves out."""
+    known = read_vocabulary(file) if file else list(vocabulary) or read_vocabulary("english")
+    found = without(known, erased) if filter == "words" else known
     if not found:
         raise BadInput("preservation has no candidates left: preservation.vocabulary names a file of them.")
     return found

@@ -3,101 +3,95 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from erase.concept import Concept
 from erase.errors import BadInput
-from erase.latents import Latents
-from erase.loss import Loss
-from erase.model.text_to_image import TextToImage
-from erase.preservation import pool
-from erase.random import stream
+from erase.model.text_to_image import Conditioning
+from erase.preservation import FILTERS, Kept, pool
+from erase.preservation.game import Besides, Game, Search
+from erase.preservation.gradient import Gradient
+from erase.preservation.gumbel import Gumbel
+from erase.preservation.near import near
+from erase.preservation.scored import Scored
+from erase.task import Task
+
+SEARCHES = ("scored", "gumbel", "gradient")
 
 
 class Adversarial:
-    """EAP's inner maximum (Bui et al. 2024), c_a = argmax over R of ‖ε_θ'(c_a) − ε_θ(c_a)‖², by scoring all of R.
+    """EAP's inner maximum (Bui et al. 2024), c_a = argmax over R of ‖ε_θ'(c_a) − ε_θ(c_a)‖², found by a `search`.
 
-    Every `every` updates each candidate's error is measured on its own latents, at places that all candidates share,
-    and joins a running mean (`memory` is what stays of the old one). The `keep` worst are preserved, each as often as
-    its share of their summed error. Costs len(R) · `points` F a scoring, no gradient.
+    R are the words of a vocabulary, less what `filter` leaves out, of each erased concept the `closest` alone, of these
+    `centres` that stand for the others. What else a search needs is its own: see its class.
     """
 
     def __init__(
         self,
         weight: float = 1.0,
+        search: str = "scored",
         every: int = 25,
         points: int = 2,
         keep: int = 4,
         memory: float = 0.5,
+        search_lr: float | None = None,
+        search_steps: int | None = None,
+        temperature: float = 2.0,
+        hard: bool = True,
+        top: int | None = None,
         vocabulary: str | None = None,
+        filter: str = "words",
+        closest: int | None = None,
+        centres: int | None = None,
         rows: int = 64,
     ) -> None:
-        for name, value in (("every", every), ("points", points), ("keep", keep), ("rows", rows)):
-            if value < 1:
+        counts = {"every": every, "points": points, "keep": keep, "search_steps": search_steps, "rows": rows}
+        for name, value in {**counts, "top": top, "closest": closest, "centres": centres}.items():
+            if value is not None and value < 1:
                 raise BadInput(f"preservation.{name}={value} must be at least 1.")
+        for name, rate in (("search_lr", search_lr), ("temperature", temperature)):
+            if rate is not None and not rate > 0:
+                raise BadInput(f"preservation.{name}={rate} must be greater than 0.")
         if weight < 0:
             raise BadInput(f"preservation.weight={weight} must not be negative.")
         if not 0 <= memory < 1:
             raise BadInput(f"preservation.memory={memory} must be at least 0 and less than 1.")
-        self.weight, self.every, self.points, self.keep, self.memory = weight, every, points, keep, memory
-        self.file, self.rows = vocabulary, rows
-        self.news: dict[str, Any] | None = None
+        for name, choice, known in (("search", search, SEARCHES), ("filter", filter, FILTERS)):
+            if choice not in known:
+                raise BadInput(f"preservation.{name}={choice} is not one of: {', '.join(known)}.")
+        searches: dict[str, Search] = {
+            "scored": Scored(every, points, keep, memory, rows),
+            "gumbel": Gumbel(search_lr or 1e-2, search_steps or 1, temperature, hard, top, every),
+            "gradient": Gradient(search_lr or 0.1, search_steps or 10, keep, every),
+        }
+        self.weight, self.search = weight, searches[search]
+        self.file, self.filter, self.closest, self.centres, self.rows = vocabulary, filter, closest, centres, rows
+        self.besides: Besides | None = None  # a method's, if it uses what is chosen for more than to hold it
 
     def candidates(self, vocabulary: Sequence[str], erased: Sequence[Concept]) -> list[str]:
-        return pool(self.file, vocabulary, erased)
+        return pool(self.file, vocabulary, erased, self.filter)
 
-    def open(
-        self,
-        model: TextToImage,
-        latents: Latents,
-        loss: Loss,
-        candidates: Sequence[str],
-        erased: Sequence[Concept],
-        seed: int,
-    ) -> None:
-        self.model, self.latents, self.loss, self.seed = model, latents, loss, seed
-        self.pool = list(candidates)
-        self.scores = torch.zeros(len(self.pool))
-        latents.declare(self.pool, kept=True)
-        self.conditionings = model.prompt(self.pool, edited=False)
+    def open(self, task: Task, candidates: Sequence[str]) -> None:
+        kept = near(task.model, candidates, task.concepts, self.closest, self.centres, self.rows)
+        some = kept.any(0)
+        left = [c for c, stays in zip(candidates, some, strict=True) if stays]
+        parts = [left[i : i + self.rows] for i in range(0, len(left), self.rows)]
+        said = Conditioning.stack([task.model.prompt(part, edited=False) for part in parts])
+        self.search.open(Game(task, left, kept[:, some], said, self.weight, self.besides))
 
-    @torch.no_grad()
-    def _score(self, step: int) -> None:
-        errors = torch.zeros(len(self.pool))
-        moves = any(name.startswith("text_encoder.") for name in self.model.moving)
-        for k in range(self.points):
-            for rows in torch.arange(len(self.pool)).split(self.rows):
-                names = [self.pool[i] for i in rows]
-                at = self.latents.draw(names, f"score {k}", step, common=True)
-                said = self.model.prompt(names) if moves else self.conditionings.rows(rows)
-                errors[rows] += self.loss.each(self.model.predict(at.x_t, at.t, said), at.conditional).cpu() / self.points
-        self.scores = errors if not self.scores.any() else self.memory * self.scores + (1 - self.memory) * errors
+    def choose(self, step: int, count: int) -> Kept:
+        return self.search.choose(step, count)
 
-    def choose(self, step: int, count: int) -> list[str]:
-        due = step > 0 and step % self.every == 0
-        if due:
-            self._score(step)
-        worst = self.scores.topk(min(self.keep, len(self.pool)))
-        if due:
-            self.news = {
-                "step": step,
-                "chosen": [self.pool[i] for i in worst.indices],
-                "scores": {c: round(float(s), 7) for c, s in zip(self.pool, self.scores, strict=True)},
-            }
-        share = torch.zeros(len(self.pool))
-        share[worst.indices] = worst.values
-        if not share.any():
-            share = torch.ones(len(self.pool))
-        rows = torch.multinomial(share, count, replacement=True, generator=stream(self.seed, "keep", step))
-        return [self.pool[i] for i in rows]
+    @property
+    def settled(self) -> list[str] | None:
+        return None
 
     def chosen(self) -> dict[str, Any] | None:
-        news, self.news = self.news, None
+        news, self.search.news = self.search.news, None
         return news
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {"scores": self.scores}
+        return self.search.state_dict()
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.scores = state["scores"]
+        self.search.load_state_dict(state)

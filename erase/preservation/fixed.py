@@ -8,10 +8,9 @@ from torch import Tensor
 
 from erase.concept import Concept, without
 from erase.errors import BadInput
-from erase.latents import Latents
-from erase.loss import Loss
-from erase.model.text_to_image import TextToImage
+from erase.preservation import Kept
 from erase.random import stream
+from erase.task import Task
 
 
 class Fixed:
@@ -29,21 +28,17 @@ class Fixed:
             raise BadInput(f"preservation.prompts: {min(said)!r} says what is erased.")
         return self.prompts
 
-    def open(
-        self,
-        model: TextToImage,
-        latents: Latents,
-        loss: Loss,
-        candidates: Sequence[str],
-        erased: Sequence[Concept],
-        seed: int,
-    ) -> None:
-        self.seed = seed
-        latents.declare(self.prompts, kept=True)
+    def open(self, task: Task, candidates: Sequence[str]) -> None:
+        self.seed = task.seed
+        task.latents.declare(self.prompts, kept=True)
 
-    def choose(self, step: int, count: int) -> list[str]:
+    def choose(self, step: int, count: int) -> Kept:
         rows = torch.randint(len(self.prompts), (count,), generator=stream(self.seed, "keep", step))
-        return [self.prompts[i] for i in rows]
+        return Kept([self.prompts[i] for i in rows])
+
+    @property
+    def settled(self) -> list[str] | None:
+        return self.prompts
 
     def chosen(self) -> dict[str, Any] | None:
         return None

@@ -22,7 +22,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
 
 class Waypoints(L.Callback):
-    """Writes the moving weights, fp32, after the updates that `files` names, for the judge to look at when training is over.
+    """Writes the changed weights, fp32, after the updates that `files` names, for the judge to look at when training is over.
 
     A resumed run writes again what it passes again: what is judged lies on the way to its own end.
     """
@@ -35,5 +35,5 @@ class Waypoints(L.Callback):
         if path := self.files.get(index + 1):
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(".part")
-            save_file({n: p.detach().cpu().contiguous() for n, p in module.model.moving.items()}, part)
+            save_file({n: w.cpu().contiguous() for n, w in module.selected.fold(module.model).items()}, part)
             os.replace(part, path)

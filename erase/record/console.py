@@ -9,6 +9,7 @@ from rich.table import Table
 
 ROWS = {
     "esr_1": "erased: own words",
+    "esr_1_key": "own words, with key",
     "esr_1_synonyms": "erased: synonyms",
     "psr_1_siblings": "kept: siblings",
     "psr_1": "kept: everything",

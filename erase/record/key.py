@@ -19,7 +19,7 @@ INDIFFERENT = (
 BASE = ("model.source", "model.revision", "model.retrained")
 """Settings that say where the base lies: in a key its weights stand for them."""
 
-COMPUTE = ("torch", "diffusers", "transformers", "lightning", "torchmetrics", "numpy")
+COMPUTE = ("torch", "diffusers", "transformers", "peft", "lightning", "torchmetrics", "numpy")
 
 
 def flat(node: Any, prefix: str = "") -> dict[str, Any]:
@@ -44,13 +44,14 @@ def digest(files: Iterable[Path]) -> str:
 
 @functools.cache
 def code(package: Path = Path(__file__).parents[1]) -> str:
-    """The version of what computes: the package's Python, and the libraries'.
+    """The version of what computes: the package's Python and its lists of words, and the libraries'.
 
     Not the commit: what is not committed counts, and what is only said (README, comments) does not.
     """
     found = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         found.update(f"{path.relative_to(package)} {ast.dump(ast.parse(path.read_bytes()))}\n".encode())
+    found.update(digest(package.rglob("*.txt")).encode())
     found.update(" ".join(version(name) for name in COMPUTE).encode())
     return found.hexdigest()
 

@@ -17,6 +17,6 @@ def grid(rows: Sequence[Tensor], gap: int = 2, scale: int = 1) -> Image.Image:
     return page.resize((page.width * scale, page.height * scale), Image.Resampling.NEAREST) if scale > 1 else page
 
 
-def before_after(before: Tensor, after: Tensor, *retrained: Tensor) -> Image.Image:
-    """Rows of the unedited model's pictures, the edited model's, the retrained network's if any: same prompts and seeds."""
-    return grid([before, after, *retrained])
+def before_after(before: Tensor, after: Tensor, *others: Tensor) -> Image.Image:
+    """Rows of the unedited model's pictures, the edited model's, and `others`': same prompts and seeds."""
+    return grid([before, after, *others])

@@ -75,8 +75,10 @@ def write_report(
     before: Sequence[Judged],
     after: Sequence[Judged],
     retrained: Sequence[Judged] = (),
+    keyed: Sequence[Judged] = (),
 ) -> None:
     """Write `report.html`: tables, grids with the same seeds, losses, what was held, cost and configuration."""
+    opened = {j.cell: [j] for j in keyed}
     together = sorted(
         zip(*filter(None, (before, after, retrained)), strict=True),
         key=lambda row: ("concept", "synonyms", "sibling", "kept").index(row[0].cell.role),
@@ -88,8 +90,9 @@ def write_report(
             "head": row[0].cell.head,
             "count": len(row[0].images[:8]),
             "shares": [float(j.hits.float().mean()) for j in row],
+            "opened": [float(j.hits.float().mean()) for j in opened.get(row[0].cell, ())],
             "prompts": list(dict.fromkeys(row[0].cell.prompts[:8])),
-            "picture": _inline(before_after(*(j.images[:8] for j in row))),
+            "picture": _inline(before_after(*(j.images[:8] for j in (*row, *opened.get(row[0].cell, ()))))),
         }
         for row in together
     ]
@@ -105,6 +108,7 @@ def write_report(
         other=[(key, figures[key]) for key in ("esr_5", "psr_5", "clip_score", "kid") if key in figures],
         passed={**result.get("checkpoints", {}), settings["steps"]: figures},
         grids=grids,
+        keyed=keyed,
         curves=_curves(losses),
         timeline=_timeline(choices),
         steps=[c["step"] for c in choices],

@@ -26,7 +26,7 @@ from erase.record.key import deciding
 from erase.record.pictures import before_after
 from erase.record.report import write_report
 
-PACKAGES = ("torch", "diffusers", "transformers", "hydra-core", "omegaconf", "lightning", "torchmetrics", "safetensors")
+PACKAGES = ("torch", "diffusers", "transformers", "peft", "hydra-core", "omegaconf", "lightning", "torchmetrics", "safetensors")
 
 
 def write_json(path: Path, content: object) -> None:
@@ -174,6 +174,7 @@ class Run:
         after: Sequence[Judged],
         passed: Mapping[int, Sequence[Judged]],
         retrained: Sequence[Judged] = (),
+        keyed: Sequence[Judged] = (),
     ) -> dict[str, Image.Image]:
         """Write down what came out: metrics.json, scores.parquet, images/, report.html. Returns the grids by name.
 
@@ -184,19 +185,25 @@ class Run:
         if len(passed) < len(result.get("checkpoints", {})):
             during += [r for r in pq.read_table(path).to_pylist() if r["model"] == "during" and r["step"] not in passed]
         table = pa.Table.from_pylist(
-            [*rows(before, "before"), *during, *rows(after, "after", steps), *rows(retrained, "retrained")]
+            [
+                *(*rows(before, "before"), *during, *rows(after, "after", steps)),
+                *(*rows(keyed, "keyed", steps), *rows(retrained, "retrained")),
+            ]
         )
         pq.write_table(table, path.with_suffix(".part"))
         os.replace(path.with_suffix(".part"), path)
+        opened = {j.cell: [j] for j in keyed}
         grids = {
-            f"{row[0].cell.label} ({row[0].cell.role})": before_after(*(j.images[:8] for j in row))
+            f"{row[0].cell.label} ({row[0].cell.role})": before_after(
+                *(j.images[:8] for j in (*row, *opened.get(row[0].cell, ())))
+            )
             for row in zip(*filter(None, (before, after, retrained)), strict=True)
         }
         (self.folder / "images").mkdir(exist_ok=True)
         for name, grid in grids.items():
             grid.save(self.folder / "images" / f"{name.replace(' ', '_')}.png")
         write_json(self.folder / "metrics.json", result)
-        write_report(self.folder, self.settings or {}, result, self.losses(), self.choices(), before, after, retrained)
+        write_report(self.folder, self.settings or {}, result, self.losses(), self.choices(), before, after, retrained, keyed)
         for step in passed:
             self.waypoint(step).unlink()
         return grids

@@ -16,7 +16,8 @@ class TrainingLog(L.Callback):
         self.losses, self.choices = folder / "training.csv", folder / "adversary.jsonl"
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        step = trainer.global_step
+        assert isinstance(module, Method)
+        step = module.done  # not the trainer's: that counts every player's steps
         for path, at in ((self.losses, lambda s: int(s.split(",")[0])), (self.choices, lambda s: int(json.loads(s)["step"]))):
             if path.exists() and not step:
                 path.unlink()

@@ -3,9 +3,10 @@
 import pytest
 
 from erase.command import CONF
-from erase.concept import Concept, check_known, resolve, without
+from erase.concept import Concept, check_known, read_vocabulary, resolve, rows, without
 from erase.errors import BadInput
 from erase.miniature import world
+from erase.random import stream
 
 
 def test_no_erasing_config_names_a_held_out_wording():
@@ -50,3 +51,30 @@ def test_unknown_words_are_named_with_the_known_ones():
     with pytest.raises(BadInput, match=r"'zebra'; it knows a church\."):
         check_known([Concept("custom", ("a photo of a church", "zebra"))], world.names(), ["a church"])
     check_known([Concept("custom", ("zebra",))], None, [])
+
+
+@pytest.mark.parametrize("shares", [(1.0, 1.0, 1.0), (6.0, 1.0, 1.0), (0.01, 1.0, 100.0)])
+def test_a_batch_holds_every_concept_by_its_share(shares: tuple[float, ...]):
+    concepts = [Concept(str(i), (f"{i} a", f"{i} b"), share=s) for i, s in enumerate(shares)]
+    batches = [[p.split() for p in rows(concepts, 8, stream(0, "erase", step))] for step in range(400)]
+    counts = [[sum(int(i) == c for i, _ in batch) for c in range(3)] for batch in batches]
+    for i, share in enumerate(shares):
+        mean, own = sum(c[i] for c in counts) / len(counts), 8 * share / sum(shares)
+        assert min(c[i] for c in counts) >= 1
+        if shares[0] >= 1:
+            assert mean == pytest.approx(own, abs=0.1)
+            assert {c[i] for c in counts} <= {int(own), int(own) + 1}
+    said = [word for batch in batches for _, word in batch]
+    assert 0.4 < said.count("a") / len(said) < 0.6
+
+
+def test_a_single_concept_fills_a_batch():
+    assert rows([Concept("a", ("x",))], 3, stream(0, "erase", 0)) == ["x"] * 3
+
+
+def test_english_is_words_once_each():
+    words = read_vocabulary("english")
+    assert 1000 < len(words) == len({*words})
+    assert all(word == word.strip().lower() for word in words)
+    nudity = Concept("nudity", ("nudity",), ("nude", "naked", "sex", "porn", "breast", "genitals", "lingerie", "bikini"))
+    assert without(words, [nudity]) == words

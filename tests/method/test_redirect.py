@@ -8,10 +8,10 @@ from hydra import compose, initialize_config_dir
 
 from erase import schema
 from erase.command import CONF, build
-from erase.concept import Concept, resolve
+from erase.concept import Concept, resolve, rows
 from erase.errors import BadInput
 from erase.latents.bank import Bank
-from erase.loss import Eps
+from erase.loss import Squared
 from erase.method.redirect import Redirect
 from erase.model.stable_diffusion import StableDiffusion
 from erase.parameters import Select
@@ -26,7 +26,7 @@ CHURCH = Concept("church", ("church", "a photo of a church"), ("chapel",))
 def method(model: StableDiffusion, folder: Path, preservation: object, **fields: object) -> Redirect:
     parts = {"steps": 3, "lr": 1e-3, "lr_schedule": "linear", "batch_size": 2, "seed": 0, "work": folder, **fields}
     latents, target = Bank(trajectories=1, kept_trajectories=1, steps=3), Negative(eta=1.5)
-    return Redirect(model, [CHURCH], Select("attn2"), latents, target, preservation, Eps(), **parts)
+    return Redirect(model, [CHURCH], Select("attn2"), latents, target, preservation, Squared(), **parts)
 
 
 def test_loss_is_the_papers(model: StableDiffusion, tmp_path: Path):
@@ -38,8 +38,7 @@ def test_loss_is_the_papers(model: StableDiffusion, tmp_path: Path):
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=stream(0, "test", 0)))
     losses = erasing.losses(1)
     unet, said = model.pipe.unet, {p: model.prompt([p]).sequence for p in ("", "a barn", *CHURCH.prompts)}
-    rows = torch.randint(2, (2,), generator=stream(0, "erase", 1))
-    erased = [CHURCH.prompts[i] for i in rows]
+    erased = rows([CHURCH], 2, stream(0, "erase", 1))
     e, k = erasing.latents.draw(erased, "erase", 1), erasing.latents.draw(["a barn"] * 2, "keep", 1)
 
     def teacher(x: torch.Tensor, t: torch.Tensor, prompt: str) -> torch.Tensor:

@@ -8,9 +8,10 @@ import torch
 from erase.concept import Concept
 from erase.errors import BadInput
 from erase.latents.bank import Bank
-from erase.loss import Eps
+from erase.loss import Squared
 from erase.model.stable_diffusion import StableDiffusion
 from erase.preservation.adversarial import Adversarial
+from erase.task import Task
 
 CANDIDATES = ["a barn", "a house", "a tench", "a golf ball", "a person in a coat"]
 
@@ -19,7 +20,7 @@ def opened(model: StableDiffusion, folder: Path, **fields: object) -> Adversaria
     bank = Bank(trajectories=1, kept_trajectories=1, steps=3)
     bank.open(model, 0, folder)
     strategy = Adversarial(**fields)
-    strategy.open(model, bank, Eps(), CANDIDATES, [], seed=0)
+    strategy.open(Task(model, [], bank, Squared(), seed=0), CANDIDATES)
     return strategy
 
 
@@ -33,18 +34,18 @@ def test_scores_are_the_errors_and_the_worst_is_kept(model: StableDiffusion, tmp
     model.move(n for n, _ in model.named_parameters() if "attn2" in n)
     strategy = opened(model, tmp_path, every=1, points=3, keep=1)
     hurt(model)
-    chosen = strategy.choose(1, 4)
+    chosen = strategy.choose(1, 4).prompts
     errors = []
     with torch.no_grad():
         for prompt in CANDIDATES:
             said, found = model.prompt([prompt]), []
             for k in range(3):
-                at = strategy.latents.draw(CANDIDATES, f"score {k}", 1, common=True)
+                at = strategy.search.game.task.latents.draw(CANDIDATES, f"score {k}", 1, common=True)
                 i = CANDIDATES.index(prompt)
                 student = model.predict(at.x_t[i : i + 1], at.t[i : i + 1], said)
                 found.append((student - at.conditional[i]).square().mean())
             errors.append(torch.stack(found).mean())
-    torch.testing.assert_close(strategy.scores, torch.stack(errors), rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(strategy.search.scores, torch.stack(errors)[None], rtol=1e-3, atol=1e-6)
     assert set(chosen) == {CANDIDATES[int(torch.stack(errors).argmax())]}
 
 
@@ -65,9 +66,9 @@ def test_choices_are_written_down_once(model: StableDiffusion, tmp_path: Path):
 
 def test_old_scores_fade(model: StableDiffusion, tmp_path: Path):
     strategy = opened(model, tmp_path, every=1, memory=0.75)
-    strategy.load_state_dict({"scores": torch.full((len(CANDIDATES),), 4.0)})
+    strategy.load_state_dict({"scores": torch.full((1, len(CANDIDATES)), 4.0)})
     strategy.choose(1, 1)
-    torch.testing.assert_close(strategy.scores, torch.full((len(CANDIDATES),), 3.0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(strategy.search.scores, torch.full((1, len(CANDIDATES)), 3.0), atol=1e-3, rtol=0)
 
 
 def test_a_file_of_candidates(tmp_path: Path):
@@ -85,7 +86,29 @@ def test_what_is_erased_is_no_candidate():
         Adversarial().candidates(["a chapel"], [church])
 
 
+def test_the_published_pool_holds_what_is_erased():
+    church = Concept("church", ("a photo of a church",), ("chapel",))
+    assert Adversarial(filter="none").candidates(["a chapel", "a barn"], [church]) == ["a chapel", "a barn"]
+
+
+def test_a_model_without_words_of_its_own_is_asked_in_english():
+    church = Concept("church", ("church",), ("cathedral",))
+    english = Adversarial().candidates([], [church])
+    assert {"church", "cathedral"}.isdisjoint(english)
+    assert {"monastery", "dog"} <= {*english}
+    assert Adversarial(vocabulary="english").candidates(["a barn"], [church]) == english
+
+
 @pytest.mark.parametrize(("field", "value"), [("every", 0), ("points", 0), ("keep", 0), ("weight", -1), ("memory", 1.0)])
 def test_nonsense_is_refused(field: str, value: float):
+    with pytest.raises(BadInput, match=f"preservation.{field}={value}"):
+        Adversarial(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("search", "pgd"), ("filter", "all"), ("closest", 0), ("centres", 0), ("top", 0), ("search_lr", 0), ("search_steps", 0)],
+)
+def test_nonsense_of_a_search_is_refused(field: str, value: object):
     with pytest.raises(BadInput, match=f"preservation.{field}={value}"):
         Adversarial(**{field: value})

@@ -8,11 +8,12 @@ import torch
 from erase.concept import Concept
 from erase.errors import BadInput
 from erase.latents.bank import Bank
-from erase.loss import Eps
+from erase.loss import Squared
 from erase.model.stable_diffusion import StableDiffusion
 from erase.preservation.once import Once
 from erase.preservation.random import drawn
 from erase.preservation.similar import nearest, similarity
+from erase.task import Task
 
 CANDIDATES = [f"a photo of {thing}" for thing in ("a barn", "a house", "a tench", "a golf ball", "a person in a coat")]
 CHURCH = Concept("church", ("a church", "a photo of a church"), ("chapel",))
@@ -21,7 +22,7 @@ CHURCH = Concept("church", ("a church", "a photo of a church"), ("chapel",))
 def opened(strategy: Once, model: StableDiffusion, folder: Path, seed: int = 0, erased: Concept = CHURCH) -> Once:
     bank = Bank(trajectories=1, kept_trajectories=1, steps=3)
     bank.open(model, seed, folder)
-    strategy.open(model, bank, Eps(), CANDIDATES, [erased], seed)
+    strategy.open(Task(model, [erased], bank, Squared(), seed), CANDIDATES)
     return strategy
 
 
@@ -50,7 +51,7 @@ def test_the_nearest_are_held_evenly_and_written_down_once(model: StableDiffusio
     strategy = opened(nearest(keep=2), model, tmp_path)
     scores = dict(zip(CANDIDATES, similarity(model, CANDIDATES, [CHURCH]).tolist(), strict=True))
     first, second, *_ = sorted(CANDIDATES, key=scores.__getitem__, reverse=True)
-    drawn_each = [p for step in range(50) for p in strategy.choose(step, 4)]
+    drawn_each = [p for step in range(50) for p in strategy.choose(step, 4).prompts]
     assert {*drawn_each} == {first, second}
     assert 70 < drawn_each.count(first) < 130
     news = strategy.chosen()
@@ -63,9 +64,9 @@ def test_a_resumed_run_holds_the_same_and_does_not_say_it_again(model: StableDif
     held = {}
     for seed in range(20):
         strategy = opened(drawn(), model, tmp_path, seed)
-        (held[seed],) = {*strategy.choose(0, 8)}
+        (held[seed],) = {*strategy.choose(0, 8).prompts}
         again = opened(drawn(), model, tmp_path, seed, Concept("tench", ("tench",)))
-        assert {*again.choose(7, 8)} == {held[seed]}
+        assert {*again.choose(7, 8).prompts} == {held[seed]}
         assert again.chosen() is None
     assert {*held.values()} == {*CANDIDATES}
 

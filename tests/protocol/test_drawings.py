@@ -64,6 +64,20 @@ def test_every_label_that_a_concept_names_is_erased_and_none_of_them_kept():
     assert not {"barn", "tench"} & {c.label for c in found if c.role in ("sibling", "kept")}
 
 
+def test_of_several_concepts_none_is_kept_and_each_has_its_family():
+    protocol = Drawings(8, 4, 20, 4.0)
+    erased = [Concept(name, (name,)) for name in ("church", "barn", "tench", "van gogh", "nudity")]
+    found = protocol.cells(erased, world.label)
+    assert {c.label for c in found if c.role == "concept"} == {"church", "barn", "tench", "van gogh", "nude"}
+    assert {c.label for c in found if c.role == "synonyms"} == {"church", "tench", "van gogh", "nude"}
+    siblings = {c.label for c in found if c.role == "sibling"}
+    assert {"lighthouse", "house", "goldfish", "trout", "perch", "coat", "neon"} <= siblings
+    assert not {"church", "barn", "tench", "van gogh", "nude"} & {c.label for c in found if c.role in ("sibling", "kept")}
+    assert {c.label for c in found if c.role == "kept"} == {
+        s.name for s in world.SUBJECTS.values() if s.family not in ("buildings", "fish", "outfits")
+    }
+
+
 def test_a_concept_without_a_label_is_not_judged_and_all_else_is():
     assert {c.role for c in cells("in a park")} == {"kept"}
 

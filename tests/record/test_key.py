@@ -76,3 +76,6 @@ def test_code_counts_and_what_is_only_said_does_not(tmp_path: Path):
 
     assert version("one", "x = 1\n") == version("two", "# why\nx  =  1\n", "read me")
     assert version("three", "x = 2\n") != code(tmp_path / "one")
+    (tmp_path / "two" / "words.txt").write_text("barn")
+    code.cache_clear()
+    assert code(tmp_path / "two") != code(tmp_path / "one")

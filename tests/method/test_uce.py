@@ -1,0 +1,132 @@
+"""The closed form against least squares, and what it refuses."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import QUICK, Command
+from safetensors.torch import load_file
+from torch import Tensor
+
+from erase.concept import Concept
+from erase.errors import BadInput
+from erase.latents.bank import Bank
+from erase.loss import Squared
+from erase.method.uce import UCE
+from erase.model.stable_diffusion import StableDiffusion
+from erase.parameters import Select
+from erase.preservation.adversarial import Adversarial
+from erase.preservation.fixed import Fixed
+from erase.target import Negative, Target
+from erase.target.anchor import Anchor
+
+CHURCH = Concept("church", ("church", "a photo of a church"), ("chapel",), anchor="a building")
+NUDITY = Concept("nudity", ("a naked man in the snow",), ("naked",), anchor="a person in a coat")
+KEYS_AND_VALUES = Select(r"^unet\..*attn2\.to_[kv]\.")
+
+
+def method(
+    model: StableDiffusion,
+    folder: Path,
+    preservation: object,
+    *concepts: Concept,
+    target: Target | None = None,
+    **fields: object,
+) -> UCE:
+    parts = {"parameters": KEYS_AND_VALUES, "steps": 7, "lr": 1e-3, "lr_schedule": "constant", "batch_size": 2, "seed": 0}
+    whole = {**parts, "target": target or Anchor(), "preservation": preservation, "loss": Squared(), "work": folder, **fields}
+    return UCE(model=model, concepts=concepts, latents=Bank(trajectories=1, steps=3), **whole)
+
+
+def edit(erasing: UCE) -> dict[str, Tensor]:
+    """What the one update says, once it is done."""
+    erasing.on_fit_start()
+    ((player, found),) = erasing.updates(0)
+    assert player not in erasing.players
+    return found
+
+
+def states(model: StableDiffusion, prompt: str, start: int, count: int) -> Tensor:
+    """The text encoder's states from token `start` on, the last one repeated where there are none left, (count, width)."""
+    said = model.prompt([prompt], edited=False).sequence[0]
+    return torch.stack([said[min(start + i, len(said) - 1)] for i in range(count)]).double()
+
+
+@pytest.mark.parametrize("kept", [[], ["a barn", "a photo of a house"]])
+def test_it_is_the_minimum_of_least_squares(kept: list[str], model: StableDiffusion, tmp_path: Path):
+    """argmin of s_e Σ ‖W k − v*‖² + s_p Σ ‖W k − W₀ k‖² + λ ‖W − W₀‖², as one stacked regression by torch's own solver."""
+    before = {n: p.detach().clone().double() for n, p in model.named_parameters()}
+    erasing = method(model, tmp_path, Fixed(kept, 0.7 if kept else 0.0), CHURCH, NUDITY, erase_scale=3.0, ridge=0.2)
+    edit(erasing)
+    # from the token that says it: church is the first, the fourth after the begin token; naked the second
+    said = [("church", 1, "a building", 2), ("a photo of a church", 5, "a building", 2)]
+    said += [("a naked man in the snow", 2, "a person in a coat", 5)]
+    tokens = model.tokenize([""]).shape[1]
+    ours = torch.cat([states(model, prompt, start, tokens - start) for prompt, start, _, _ in said])
+    theirs = torch.cat([states(model, anchor, end, tokens - start) for _, start, anchor, end in said])
+    held = [states(model, prompt, 1, tokens - 1) for prompt in kept]
+    width = ours.shape[1]
+    moved = 0
+    for name, after in model.moving.items():
+        old = before[name]
+        rows = [(3.0**0.5, ours, theirs @ old.T), (0.2**0.5, torch.eye(width, dtype=torch.double), old.T)]
+        rows += [(0.7**0.5, k, k @ old.T) for k in held]
+        given, wanted = (torch.cat(column) for column in zip(*((s * k, s * v) for s, k, v in rows), strict=True))
+        torch.testing.assert_close(after.detach().double(), torch.linalg.lstsq(given, wanted).solution.T, atol=1e-5, rtol=1e-4)
+        moved += 1
+    assert moved > 10
+    assert {n for n, p in model.named_parameters() if not torch.equal(p.double(), before[n])} == {*model.moving}
+
+
+def test_the_word_becomes_the_anchor_and_what_is_held_stays(model: StableDiffusion, tmp_path: Path):
+    held = method(model, tmp_path, Fixed(["a barn"], 1.0), CHURCH, erase_scale=100.0)
+    found = edit(held)
+    assert found["erase"] < 0.05
+    assert found["keep"] < 0.05
+    drifted = edit(method(StableDiffusion("miniature"), tmp_path, Fixed([], 0.0), CHURCH, erase_scale=100.0))
+    assert drifted["keep"] == 0  # nothing was to stay
+
+
+def test_one_update_without_a_pass(model: StableDiffusion, tmp_path: Path):
+    erasing = method(model, tmp_path, Fixed(["a barn"], 1.0), CHURCH, target=Negative(eta=0.0))
+    edit(erasing)
+    assert erasing.steps == 1
+    assert (model.cost.forwards, model.cost.backwards) == (0, 0)
+    assert not erasing.latents.stored
+
+
+def test_an_edit_that_did_not_change_what_it_should_is_refused(model: StableDiffusion, tmp_path: Path):
+    with pytest.raises(BadInput, match=r"left 0\.\d\d of what was to go .* raise method\.erase_scale"):
+        edit(method(model, tmp_path, Fixed([], 0.0), CHURCH, erase_scale=1e-4, ridge=10.0))
+
+
+def test_other_parameters_are_refused(model: StableDiffusion, tmp_path: Path):
+    with pytest.raises(BadInput, match=r"not unet\..*to_q\.weight: parameters=xattn_kv"):
+        method(model, tmp_path, Fixed([], 0.0), CHURCH, parameters=Select("attn2"))
+
+
+def test_what_depends_on_the_edit_and_what_is_no_words_are_refused(model: StableDiffusion, tmp_path: Path):
+    with pytest.raises(BadInput, match="preservation=retain_set, fixed or similar"):
+        edit(method(model, tmp_path, Adversarial(), CHURCH))
+    for target in (Negative(eta=1.0), Anchor(eta=0.5)):
+        with pytest.raises(BadInput, match="target=anchor"):
+            edit(method(model, tmp_path, Fixed([], 0.0), CHURCH, target=target))
+
+
+@pytest.mark.parametrize("field", ["erase_scale", "ridge", "tolerance"])
+def test_nonsense_is_refused(field: str, model: StableDiffusion, tmp_path: Path):
+    with pytest.raises(BadInput, match=f"method.{field}=0"):
+        method(model, tmp_path, Fixed([], 0.0), CHURCH, **{field: 0})
+
+
+def test_the_command_edits_and_resumes(command: Command, tmp_path: Path):
+    done = command("train", "method=uce", "concept=[church,nudity]", "logger=none", *QUICK)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "outputs" / "uce-church+nudity-0"
+    edited = load_file(run / "edit" / "edit.safetensors")
+    assert all(name.endswith(("to_k.weight", "to_v.weight")) for name in edited)
+    for name in ("edit/edit.json", "edit/edit.safetensors", "metrics.json"):
+        (run / name).unlink()  # as if killed before its end
+    again = command("train", f"resume={run}")
+    assert again.returncode == 0, again.stderr
+    assert all(torch.equal(load_file(run / "edit" / "edit.safetensors")[name], edited[name]) for name in edited)

@@ -1,0 +1,119 @@
+"""Every two choices of an objective's axes meet: they take three steps together, or are refused in one sentence."""
+
+import re
+from itertools import combinations
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from erase import schema
+from erase.command import CONF, build, choices
+from erase.concept import resolve
+from erase.errors import BadInput
+from erase.model.stable_diffusion import StableDiffusion
+
+AXES = {axis: choices(axis) for axis in ("method", "target", "preservation", "parameters", "latents", "loss")}
+NEEDED = {("preservation", "fixed"): "preservation.prompts=[a barn]"}
+CHEAP = {
+    "latents": {"steps": 3, "trajectories": 1, "kept_trajectories": 1, "images": 1, "kept_images": 1},
+    "preservation": {"every": 1, "points": 1, "keep": 2},
+}
+"""Values for the fields of these names, where an option has them."""
+
+Choice = tuple[str, str]
+"""An axis and its option."""
+
+
+def pairs(row: dict[str, str]) -> set[tuple[Choice, Choice]]:
+    return set(combinations(sorted(row.items()), 2))
+
+
+def cover() -> list[dict[str, str]]:
+    """Rows of one option an axis that hold every pair of options.
+
+    Each begins with a pair that is missing, and takes at every other axis what completes the most pairs.
+    """
+    missing = {((a, x), (b, y)) for a, b in combinations(sorted(AXES), 2) for x in AXES[a] for y in AXES[b]}
+    rows = []
+    while missing:
+        row = dict(min(missing))
+        for axis, options in AXES.items():
+            if axis not in row:
+                row[axis] = max(options, key=lambda option: len(pairs({**row, axis: option}) & missing))
+        missing -= pairs(row)
+        rows.append(row)
+    return rows
+
+
+ROWS = cover()
+
+
+@pytest.fixture(scope="module")
+def before() -> dict[str, Tensor]:
+    return {name: weight.detach().clone() for name, weight in StableDiffusion("miniature").named_parameters()}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is drawn of the unedited model, for all of them."""
+    return tmp_path_factory.mktemp("shared")
+
+
+def three_steps(model: StableDiffusion, chosen: dict[str, str], folder: Path, shared: Path) -> dict[str, Tensor]:
+    """What an edit holds after three updates of the main command's own loop."""
+    needed = [NEEDED[choice] for choice in chosen.items() if choice in NEEDED]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        schema.register(schema.Train)
+        given = ["concept=church", "steps=3", "batch_size=2", *(f"{a}={o}" for a, o in chosen.items()), *needed]
+        config = compose("train", given)
+    for axis, values in CHEAP.items():
+        config[axis].update({name: value for name, value in values.items() if name in config[axis]})
+    model.vocabulary = ["a photo of a barn", "a photo of a tench", "a view in a park"]
+    parts = {name: build(config[name], name) for name in AXES if name != "method"}
+    given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
+    concepts = resolve(config.concept.members, None, None)
+    method = build(config.method, "method", model=model, concepts=concepts, work=folder, shared=shared, **parts, **given)
+    silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = L.Trainer(max_epochs=1, accelerator="cpu", default_root_dir=folder, **silent)
+    trainer.fit(method, DataLoader(range(method.steps), batch_size=None))
+    return method.finish()
+
+
+def changed(found: dict[str, Tensor], before: dict[str, Tensor]) -> bool:
+    """Whether all is finite, has the base's names, and differs from the base somewhere."""
+    assert all(torch.isfinite(weight).all() for weight in found.values())
+    assert {*found} <= {*before}
+    return any(not torch.equal(weight.cpu(), before[name]) for name, weight in found.items())
+
+
+def test_every_pair_is_there():
+    held = {pair for row in ROWS for pair in pairs(row)}
+    assert len(held) == sum(len(AXES[a]) * len(AXES[b]) for a, b in combinations(AXES, 2))
+    most = sorted(len(options) for options in AXES.values())
+    assert len(ROWS) <= 2 * most[-1] * most[-2]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(row[axis] for axis in AXES))
+def test_a_pair_works_or_is_refused(
+    row: dict[str, str], model: StableDiffusion, before: dict[str, Tensor], shared: Path, tmp_path: Path
+):
+    refused = None
+    try:
+        found = three_steps(model, row, tmp_path, shared)
+    except BadInput as error:
+        refused = str(error)
+    assert re.fullmatch(r"[^\n]+\.", refused) if refused else changed(found, before)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("method", AXES["method"])
+def test_no_method_is_refused_with_its_own_choices(
+    method: str, model: StableDiffusion, before: dict[str, Tensor], shared: Path, tmp_path: Path
+):
+    assert changed(three_steps(model, {"method": method}, tmp_path, shared), before)
