@@ -49,11 +49,12 @@ def define(entity: str, project: str, experiments: Sequence[Experiment]) -> Any:
 
     erased, kept = figure_name("esr_1", "after"), figure_name("psr_1", "after")
     goals = [n for n in ("psr_1_siblings", "psr_1", *attacks) if n in figures]
-    ends = [figure_name(n, part) for n in shares for part in ("before", "after", "retrained")]
+    parts = [p for p in ("before", "after", "retrained") if any(p in e.figures.get("psr_1", {}) for e in experiments)]
+    ends = [figure_name(n, part) for n in shares for part in parts]
     sections = {
         "The trade-off": [scatter(erased, figure_name(n, "after")) for n in goals if "esr_1" in figures],
         "What went, what stayed": [bars("with the known ends", ends)],
-        "Attacks": [bars(n, [figure_name(n, part) for part in ("retrained", "after", "before")]) for n in attacks],
+        "Attacks": [bars(n, [figure_name(n, part) for part in parts]) for n in attacks],
         "What was hurt": [
             bars("change of each kept label", [figure_name(name, "drop") for name in labels]),
             panel.WeavePanelSummaryTable(table_name=HELD),

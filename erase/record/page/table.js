@@ -103,8 +103,8 @@ function renderTable(place, runs) {
   const [left, top] = [before?.scrollLeft ?? 0, before?.scrollTop ?? 0];
   const box = boxed(table, "experiments, a table that scrolls", "tall");
   place.replaceChildren(box);
-  box.scrollTo(left, VIEW.sort === place.dataset.sort ? top : 0);
-  place.dataset.sort = VIEW.sort;
+  box.scrollTo(left, VIEW.sort === place.sortedBy ? top : 0);
+  place.sortedBy = VIEW.sort;
   const picked = pair();
   document.getElementById("shown").replaceChildren(
     `${runs.length} of ${RUNS.length} runs. `,
