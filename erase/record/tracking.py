@@ -71,10 +71,10 @@ class Nowhere:
 
 
 class CSV(Nowhere):
-    """Lightning's table of losses, in csv/ of the run folder; figures have their place in metrics.json."""
+    """Lightning's table of losses, in csv/version_0 of the run folder, version_1 when it goes on. metrics.json has figures."""
 
     def open(self, folder: Path, name: str, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
-        return CSVLogger(folder, "csv", version="")
+        return CSVLogger(folder, "csv")
 
 
 class TensorBoard(Nowhere):

