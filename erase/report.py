@@ -30,18 +30,19 @@ def main(config: DictConfig) -> None:
     if out and out.exists() and not (config.format == "html" and MADE in out.read_text(errors="replace")[:2000]):
         raise BadInput(f"out={out} exists already and is no page of this command; nothing was written.")
     experiments = read_all(find(runs))
+    many = "1 run" if len(experiments) == 1 else f"{len(experiments)} runs"
     if config.wandb:
         print(create(config.wandb, experiments))
     elif config.format != "html":
         text = FORMATS[config.format](experiments)
         if out:
             out.write_text(text)
-            print(f"{out}: {len(experiments)} runs")
+            print(f"{out}: {many}")
         else:
             print(text, end="")
     elif out:
         shown = write(experiments, out, config.pictures, config.title or "")
-        print(f"{out}: {len(experiments)} runs, {out.stat().st_size / 1e6:.1f} MB; pictures: {shown.said or 'none'}")
+        print(f"{out}: {many}, {out.stat().st_size / 1e6:.1f} MB; pictures: {shown.said or 'none'}")
 
 
 if __name__ == "__main__":
