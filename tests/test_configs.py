@@ -43,7 +43,7 @@ def test_option_composes_and_fits_its_constructor(group: str, option: str):
     node = config.get(group, {})  # an experiment is no field
     if "_target_" in node:
         check(get_object(node["_target_"]), node, group)
-    if option == "tensorboard" and not find_spec("tensorboard"):
+    if option == "tensorboard" and not any(map(find_spec, ("tensorboard", "tensorboardX"))):
         with pytest.raises(BadInput, match=r"logger=tensorboard needs tensorboard: pip install 'erase\[tensorboard\]'."):
             build(node, group)
     elif group in AXES:

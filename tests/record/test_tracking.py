@@ -24,13 +24,14 @@ def test_an_offline_run_of_wandb_is_complete(finished: Path):
     (path,) = finished.glob("wandb/offline-run-*/run-*.wandb")
     found = list(records(path))
     metrics = json.loads((finished / "metrics.json").read_text())
-    summary = {i.key or "/".join(i.nested_key): json.loads(i.value_json) for f in found for i in f.summary.update}
+    items = [i for f in found for i in (*f.history.item, *f.request.partial_history.item, *f.summary.update)]
+    summary = {i.key or "/".join(i.nested_key): json.loads(i.value_json) for i in items}
     for name, value in numbers(metrics).items():
         assert summary[name] == pytest.approx(value), name
     assert {"psr_1/drop", "psr_1/barn_after_low", "cost/train_seconds"} <= {*summary}
 
     def table(name: str) -> Mapping[str, Any]:
-        return json.loads((path.parent / "files" / summary[name]["path"]).read_text())
+        return json.loads((path.parent / "files" / summary[f"{name}/path"]).read_text())
 
     grids = table("grids")
     assert grids["columns"] == ["name", "figure", "before", "after", "drop", "retrained", "picture"]
@@ -73,5 +74,5 @@ def test_tensorboard(tmp_path: Path):
     tracker.finish(Outcome(result, [], {"church (concept)": Image.new("RGB", (66, 132))}, tmp_path, {}))
     tracker.close()
     events = b"".join(path.read_bytes() for path in (tmp_path / "tensorboard").rglob("events.*"))
-    for name in (b"train/erase", b"esr_1/after", b"cost/forwards", b"grid/church (concept)", b"lr"):
+    for name in (b"train/erase", b"esr_1/after", b"cost/forwards", b"grid/church", b"lr"):
         assert name in events
