@@ -38,10 +38,8 @@ METHOD = '''
 import torch
 from torch import Tensor
 
-from erase.concept import rows
 from erase.errors import BadInput
 from erase.method.base import Method
-from erase.random import stream
 
 
 class Ascent(Method):
@@ -54,7 +52,7 @@ class Ascent(Method):
         self.margin = margin
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        prompts = rows(self.concepts, self.batch_size, stream(self.seed, "erase", step))
+        prompts = self.task.erased(step, self.batch_size)
         erased = self.latents.draw(prompts, "erase", step, empty=False)
         predicted = self.model.predict(erased.x_t, erased.t, self.words(prompts))
         losses = {"erase": -self.error(predicted, erased.conditional, erased).clamp(max=self.margin)}

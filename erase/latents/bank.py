@@ -1,11 +1,12 @@
 """This file is the trajectory bank: whole trajectories of the frozen model, drawn once, used at every step."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from erase.latents.store import Store
+from erase.latents.store import Store, counted
 from erase.model.text_to_image import Step
 
 
@@ -16,19 +17,14 @@ class Bank(Store):
     `proposal` chooses from are the steps.
     """
 
-    def __init__(
-        self,
-        trajectories: int = 4,
-        kept_trajectories: int = 1,
-        steps: int = 20,
-        guidance_scale: float = 3.0,
-        proposal: str = "uniform",
-        rows: int = 32,
-        memory: float = 2e9,
-        share: bool = True,
-    ) -> None:
-        counts = {"trajectories": trajectories, "kept_trajectories": kept_trajectories}
-        super().__init__(counts, steps, steps, guidance_scale, rows, memory, share, proposal)
+    def __init__(self, trajectories: int = 4, kept_trajectories: int = 1, **drawing: Any) -> None:
+        super().__init__(**drawing)
+        counts = counted(trajectories=trajectories, kept_trajectories=kept_trajectories)
+        self.trajectories, self.kept_trajectories = counts
+
+    @property
+    def places(self) -> int:
+        return self.steps
 
     def columns(self, walk: Sequence[Step]) -> dict[str, Tensor]:
         *points, _ = walk

@@ -1,15 +1,13 @@
 """This file is noised pictures: the frozen model's own, with fresh noise at every step."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from erase.latents.store import Store
+from erase.latents.store import Store, counted
 from erase.model.text_to_image import Conditioning, Step
-
-PLACES = 20
-"""Equal ranges of timesteps that a proposal chooses from; within one, all are equally likely."""
 
 
 class Noised(Store):
@@ -19,19 +17,11 @@ class Noised(Store):
     once, 2 · steps F each. What the teacher says of a point is computed when it is drawn: 1 F, and 1 for the empty prompt.
     """
 
-    def __init__(
-        self,
-        images: int = 16,
-        kept_images: int = 4,
-        steps: int = 20,
-        guidance_scale: float = 3.0,
-        proposal: str = "uniform",
-        rows: int = 32,
-        memory: float = 2e9,
-        share: bool = True,
-    ) -> None:
-        counts = {"images": images, "kept_images": kept_images}
-        super().__init__(counts, PLACES, steps, guidance_scale, rows, memory, share, proposal)
+    places = 20  # equal ranges of timesteps; within one, all are equally likely
+
+    def __init__(self, images: int = 16, kept_images: int = 4, **drawing: Any) -> None:
+        super().__init__(**drawing)
+        self.trajectories, self.kept_trajectories = counted(images=images, kept_images=kept_images)
         self.said: dict[str, Conditioning] = {}
 
     def columns(self, walk: Sequence[Step]) -> dict[str, Tensor]:
@@ -44,7 +34,7 @@ class Noised(Store):
         device, scheduler = self.model.device, self.model.noise_scheduler
         last = scheduler.config.num_train_timesteps
         part = places + torch.rand(len(places), generator=rng, dtype=torch.double)  # 0 is the noisy end
-        t = (last * (1 - part / PLACES)).long().clamp(max=last - 1).expand(len(rows)).to(device)
+        t = (last * (1 - part / self.places)).long().clamp(max=last - 1).expand(len(rows)).to(device)
         noise = torch.randn((len(places), *self.model.latent_shape), generator=rng).expand(len(rows), -1, -1, -1).to(device)
         x_t = scheduler.add_noise(torch.stack([row["x_0"] for row in rows]).to(device, torch.float32), noise, t)
         for prompt in ("", *prompts):

@@ -31,6 +31,14 @@ class Group:
     trajectories: int
 
 
+def counted(**counts: int) -> tuple[int, ...]:
+    """`counts`, in their order; BadInput for one that is none."""
+    for name, value in counts.items():
+        if not 1 <= value <= 999:
+            raise BadInput(f"latents.{name}={value} must be from 1 to 999.")
+    return tuple(counts.values())
+
+
 class Store(ABC):
     """Guided trajectories of the frozen model, of which a child says what is kept (`columns`) and what it gives (`points`).
 
@@ -42,28 +50,30 @@ class Store(ABC):
     seconds as its own, so that a cost does not tell who came first.
     """
 
+    trajectories: int  # of an erased prompt
+    kept_trajectories: int
+
     def __init__(
         self,
-        counts: Mapping[str, int],
-        places: int,
-        steps: int,
-        guidance_scale: float,
-        rows: int,
-        memory: float,
-        share: bool,
-        proposal: str,
+        steps: int = 20,
+        guidance_scale: float = 3.0,
+        proposal: str = "uniform",
+        rows: int = 32,
+        memory: float = 2e9,
+        share: bool = True,
     ) -> None:
-        """`counts` are the trajectories of an erased and of a kept prompt, `places` those that a proposal chooses from."""
-        for name, value in {**counts, "steps": steps, "rows": rows}.items():
-            if not 1 <= value <= 999:
-                raise BadInput(f"latents.{name}={value} must be from 1 to 999.")
-        self.trajectories, self.kept_trajectories = counts.values()
+        counted(steps=steps, rows=rows)
         self.steps, self.guidance_scale, self.rows, self.memory, self.share = steps, guidance_scale, rows, memory, share
-        self.proposal = Proposal(proposal, places)
+        self.proposal = Proposal(proposal, self.places)
         self.groups: dict[str, Group] = {}
         self.stored: dict[str, dict[str, Tensor] | Path] = {}
         self.paid: set[str] = set()
         self.lent = 0.0
+
+    @property
+    @abstractmethod
+    def places(self) -> int:
+        """How many places a proposal chooses from."""
 
     @abstractmethod
     def columns(self, walk: Sequence[Step]) -> dict[str, Tensor]:

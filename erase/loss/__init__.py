@@ -18,9 +18,6 @@ class Loss(Protocol):
     def each(self, prediction: Tensor, target: Tensor, snr: Tensor) -> Tensor:
         """One value a sample, (batch,)."""
 
-    def __call__(self, prediction: Tensor, target: Tensor, snr: Tensor) -> Tensor:
-        """Mean over the batch, scalar."""
-
 
 @dataclass(frozen=True)
 class Squared:
@@ -50,7 +47,3 @@ class Squared:
     def each(self, prediction: Tensor, target: Tensor, snr: Tensor) -> Tensor:
         """One value a sample, (batch,): the mean over the elements."""
         return self.factor(snr) * ((prediction - target) ** 2).mean(dim=tuple(range(1, prediction.ndim)))
-
-    def __call__(self, prediction: Tensor, target: Tensor, snr: Tensor) -> Tensor:
-        """Mean over the batch, scalar."""
-        return torch.mean(self.each(prediction, target, snr))

@@ -41,9 +41,9 @@ class Age(Redirect):
         assert isinstance(self.target, Searched)
         with torch.no_grad():
             ours = self.model.predict(points.x_t, points.t, self.words(prompts))
-        return self.criterion.each(ours, self.target.toward(points, heard), points.snr)
+        return self.task.loss.each(ours, self.target.toward(points, heard), points.snr)
 
-    def chosen(self, step: int) -> Kept | None:
+    def hold(self, step: int) -> Kept | None:
         assert isinstance(self.target, Searched)
         self.target.chosen = self.preservation.choose(step, self.batch_size)
         return self.target.chosen

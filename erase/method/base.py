@@ -63,7 +63,7 @@ class Method(L.LightningModule):
         if batch_size < len(concepts):
             raise BadInput(f"batch_size={batch_size} must hold every concept: at least {len(concepts)}.")
         self.model, self.concepts, self.latents, self.target = model, list(concepts), latents, target
-        self.preservation, self.criterion = preservation, loss
+        self.preservation = preservation
         self.task = Task(model, self.concepts, latents, loss, seed)
         self.steps, self.lr, self.lr_schedule, self.batch_size = steps, lr, lr_schedule, batch_size
         self.seed, self.work, self.shared = seed, work, shared
@@ -91,7 +91,7 @@ class Method(L.LightningModule):
 
     def words(self, prompts: Sequence[str]) -> Conditioning:
         """Conditionings of `prompts` for the edited network, remembered unless the text encoder itself moves."""
-        if any(name.startswith("text_encoder.") for name in self.model.moving):
+        if self.model.text_encoder_moves:
             return self.model.encode(self.model.tokenize(prompts))
         fresh = [p for p in dict.fromkeys(prompts) if p not in self.said]
         if fresh:
@@ -101,7 +101,7 @@ class Method(L.LightningModule):
 
     def error(self, prediction: Tensor, target: Tensor, points: Points, tell: bool = True) -> Tensor:
         """The mean error at `points` by their weights, scalar; `tell` says what each was to where they come from."""
-        each = self.criterion.each(prediction, target, points.snr)
+        each = self.task.loss.each(prediction, target, points.snr)
         if tell:
             points.tell(each.detach())
         return torch.mean(points.weight * each)

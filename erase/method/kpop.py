@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from erase.concept import rows
 from erase.errors import BadInput
 from erase.method.redirect import Redirect
 from erase.model.text_to_image import Key
@@ -129,7 +128,7 @@ class KPOP(Redirect):
 
     def transfer(self, turn: int) -> dict[str, Tensor]:
         """The prompt's losses at points of its own: what it does not bring back, and what it makes of the empty prompt."""
-        prompts = rows(self.concepts, self.batch_size, stream(self.seed, "transfer", turn))
+        prompts = self.task.erased(turn, self.batch_size, "transfer")
         points, key = self.latents.draw(prompts, "transfer", turn, empty=self.empty_with > 0), self._heard()
         predicted = self.model.predict(points.x_t, points.t, self.words(prompts).with_key(key))
         found = {"transfer": self.error(predicted, points.conditional, points)}
@@ -140,7 +139,7 @@ class KPOP(Redirect):
         return found
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        prompts, chosen = self.task.erased(step, self.batch_size), self.chosen(step)
+        prompts, chosen = self.task.erased(step, self.batch_size), self.hold(step)
         erased, target = self.erased(prompts, step)
         found = self.redirected(prompts, erased, target, chosen, step)
         found["erase"] = self.erase_without * found["erase"]

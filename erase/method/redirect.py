@@ -18,7 +18,7 @@ class Redirect(Method):
     λ = 0. x_t comes from the erased concept's trajectories, x'_t from those of the kept one.
     """
 
-    def chosen(self, step: int) -> Kept | None:
+    def hold(self, step: int) -> Kept | None:
         """What update `step` holds."""
         return self.preservation.choose(step, self.batch_size) if self.preservation.weight else None
 
@@ -29,7 +29,7 @@ class Redirect(Method):
 
     def losses(self, step: int) -> dict[str, Tensor]:
         prompts = self.task.erased(step, self.batch_size)
-        chosen = self.chosen(step)
+        chosen = self.hold(step)
         return self.redirected(prompts, *self.erased(prompts, step), chosen, step)
 
     def redirected(

@@ -217,6 +217,11 @@ class TextToImage(ABC):
         finally:
             self.originals, self.hash = kept, hash_
 
+    @property
+    def text_encoder_moves(self) -> bool:
+        """Whether the edited network may hear other states of the same words than the unedited one."""
+        return any(name.startswith("text_encoder.") for name in self.moving)
+
     @torch.no_grad()
     def put(self, tensors: Mapping[str, Tensor]) -> None:
         """Give the moving weights these values, by name."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from erase.latents import Points
 from erase.model.text_to_image import Conditioning
 from erase.preservation import Kept
+from erase.random import stream
 from erase.task import Task
 
 Besides = Callable[[Points, Sequence[str], Conditioning], Tensor]
@@ -38,13 +39,20 @@ class Game:
         """The row of `sides` for each of the `count` prompts that update `step` erases."""
         return self.task.said(self.task.erased(step, count)) if self.besides else [0] * count
 
-    @property
-    def encoder_moves(self) -> bool:
-        return any(name.startswith("text_encoder.") for name in self.task.model.moving)
+    def due(self, step: int, every: int) -> bool:
+        """Whether a search that looks every so many updates looks at this one: before the first, nothing is hurt yet."""
+        return step % every == 0 and (step > 0 or self.besides is not None)
+
+    def pick(self, found: Tensor, step: int, count: int) -> Kept:
+        """What update `step` holds: candidates in proportion to `found` (sides, candidates), evenly where nothing was."""
+        share = torch.where(found.any(1, keepdim=True), found, self.sides.float())
+        rows = torch.multinomial(share, count, replacement=True, generator=stream(self.task.seed, "keep", step))
+        return Kept([self.pool[rows[side, i]] for i, side in enumerate(self.side(step, count))])
 
     def ours(self, rows: Tensor) -> Conditioning:
         """What the edited network hears of some candidates, without gradient."""
-        return self.task.model.prompt([self.pool[i] for i in rows]) if self.encoder_moves else self.said.rows(rows)
+        model = self.task.model
+        return model.prompt([self.pool[i] for i in rows]) if model.text_encoder_moves else self.said.rows(rows)
 
     def draw(self, prompts: Sequence[str], use: str, step: int, common: bool = False) -> Points:
         return self.task.latents.draw(prompts, use, step, common=common, empty=False)

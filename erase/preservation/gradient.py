@@ -72,13 +72,11 @@ class Gradient:
 
     def choose(self, step: int, count: int) -> Kept:
         game = self.game
-        if step % self.every == 0 and (step > 0 or game.besides):  # before the first update nothing is hurt
+        if game.due(step, self.every):
             self.found = torch.stack([self._search(side, step) for side in range(len(game.sides))])
             order = self.found.mean(0).argsort(descending=True, stable=True)
             self.news = game.news(step, [game.pool[i] for i in order if self.found[:, i].any()], self.found.mean(0))
-        share = torch.where(self.found.any(1, keepdim=True), self.found, game.sides.float())
-        rows = torch.multinomial(share, count, replacement=True, generator=stream(game.task.seed, "keep", step))
-        return Kept([game.pool[rows[side, i]] for i, side in enumerate(game.side(step, count))])
+        return game.pick(self.found, step, count)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"found": self.found}

@@ -50,7 +50,7 @@ class Gumbel:
         self.news: dict[str, Any] | None = None
 
     def open(self, game: Game) -> None:
-        if game.encoder_moves and not self.hard:
+        if game.task.model.text_encoder_moves and not self.hard:
             raise BadInput("preservation.hard=false mixes what a text encoder says that must not move: preservation.hard=true.")
         self.game = game
         game.task.latents.declare(game.pool, kept=True)
@@ -70,7 +70,7 @@ class Gumbel:
         at = game.draw(words, use, step)
         beside = game.draw(erased, use, step) if game.besides else None
         theirs = game.said.mixed(shares)
-        ours = game.ours(torch.arange(len(game.pool))).mixed(shares) if game.encoder_moves else theirs
+        ours = game.ours(torch.arange(len(game.pool))).mixed(shares) if game.task.model.text_encoder_moves else theirs
         hurt = game.hurt(at, ours, None if self.hard else theirs)
         loss = -game.total(hurt, beside, erased, theirs).mean()
         logits = [m.logits for m in self.mixtures]

@@ -10,6 +10,12 @@ from erase.concept import Concept
 from erase.model.text_to_image import TextToImage
 
 
+def features(model: TextToImage, prompts: Sequence[str], rows: int = 64) -> Tensor:
+    """What the unedited text encoder makes of whole prompts, of length 1, (prompts, width); `rows` at once."""
+    parts = [prompts[i : i + rows] for i in range(0, len(prompts), rows)]
+    return torch.cat([normalize(model.text_features(part), dim=-1).cpu() for part in parts])
+
+
 def near(
     model: TextToImage,
     candidates: Sequence[str],
@@ -26,13 +32,12 @@ def near(
     kept = torch.ones(max(1, len(erased)), len(candidates), dtype=torch.bool)
     if closest is None and centres is None:
         return kept
-    parts = [candidates[i : i + rows] for i in range(0, len(candidates), rows)]
-    features = torch.cat([normalize(model.text_features(part), dim=-1).cpu() for part in parts])
+    words = features(model, candidates, rows)
     for own, concept in zip(kept, erased, strict=True):
-        said = normalize(model.text_features(concept.prompts), dim=-1).cpu()
-        order = (features @ said.T).mean(1).argsort(descending=True, stable=True)[: closest or len(candidates)]
+        likeness = (words @ features(model, concept.prompts, rows).T).mean(1)
+        order = likeness.argsort(descending=True, stable=True)[: closest or len(candidates)]
         if centres is not None and centres < len(order):
-            order = order[representatives(features[order], centres)]
+            order = order[representatives(words[order], centres)]
         own[:] = False
         own[order] = True
     return kept

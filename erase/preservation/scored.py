@@ -46,17 +46,14 @@ class Scored:
 
     def choose(self, step: int, count: int) -> Kept:
         game = self.game
-        due = step % self.every == 0 and (step > 0 or game.besides is not None)  # before the first update nothing is hurt
+        due = game.due(step, self.every)
         if due:
             self._score(step)
         worst = self.scores.masked_fill(~game.sides, 0).topk(min(self.keep, len(game.pool)))
         if due:
             first = [game.pool[i] for i in worst.indices.T.flatten()]
             self.news = game.news(step, first, self.scores.mean(0))
-        share = torch.zeros(self.scores.shape).scatter(1, worst.indices, worst.values)
-        share = torch.where(share.any(1, keepdim=True), share, game.sides.float())
-        rows = torch.multinomial(share, count, replacement=True, generator=stream(game.task.seed, "keep", step))
-        return Kept([game.pool[rows[side, i]] for i, side in enumerate(game.side(step, count))])
+        return game.pick(torch.zeros(self.scores.shape).scatter(1, worst.indices, worst.values), step, count)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"scores": self.scores}

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from erase.concept import Concept
 from erase.model.text_to_image import TextToImage
+from erase.preservation.near import features
 from erase.preservation.once import Once
 
 
@@ -16,8 +16,7 @@ def similarity(model: TextToImage, candidates: Sequence[str], erased: Sequence[C
     The unedited encoder's. `seed` is a ranking's, and not used.
     """
     said = [p for concept in erased for p in concept.prompts]
-    ours, theirs = (normalize(model.text_features(prompts), dim=-1) for prompts in (candidates, said))
-    return (ours @ theirs.T).mean(1).cpu()
+    return (features(model, candidates) @ features(model, said).T).mean(1)
 
 
 def nearest(weight: float = 1.0, keep: int = 4, vocabulary: str | None = None) -> Once:

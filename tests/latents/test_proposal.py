@@ -61,7 +61,7 @@ def test_what_does_not_listen_has_no_state(kind: str):
     assert not proposal.means
 
 
-@pytest.mark.parametrize("latents", [Bank(1, 1, 5, proposal="loss"), Noised(1, 1, 2, proposal="loss")])
+@pytest.mark.parametrize("latents", [Bank(1, 1, steps=5, proposal="loss"), Noised(1, 1, steps=2, proposal="loss")])
 def test_points_tell_where_they_come_from(latents: Bank | Noised, model: StableDiffusion, tmp_path: Path):
     latents.open(model, 0, tmp_path)
     for step in range(12):
@@ -69,7 +69,7 @@ def test_points_tell_where_they_come_from(latents: Bank | Noised, model: StableD
         points.tell((points.t > 700).float() + 0.01)
     noisy = latents.proposal.places * 3 // 10
     assert latents.proposal.shares("erase")[:noisy].sum() > 0.7
-    again = type(latents)(1, 1, latents.steps, proposal="loss")
+    again = type(latents)(1, 1, steps=latents.steps, proposal="loss")
     again.open(model, 0, tmp_path)
     again.load_state_dict(latents.state_dict())
     a, b = (it.draw(["a church"] * 4, "erase", 12) for it in (latents, again))

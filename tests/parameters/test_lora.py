@@ -91,7 +91,7 @@ def test_it_begins_as_the_seed_says(model: StableDiffusion):
 
 def test_the_adapters_alone_move(model: StableDiffusion, tmp_path: Path):
     parts = {"steps": 3, "lr": 1e-2, "lr_schedule": "constant", "batch_size": 2, "seed": 0, "work": tmp_path}
-    church, latents = Concept("church", ("church",)), Bank(1, 1, 3)
+    church, latents = Concept("church", ("church",)), Bank(1, 1, steps=3)
     erasing = Redirect(model, [church], LoRA(CROSS), latents, Negative(), Fixed([], 0.0), Squared(), **parts)
     erasing.on_fit_start()
     (optimizer,), _ = erasing.configure_optimizers()
@@ -107,7 +107,7 @@ def test_the_adapters_alone_move(model: StableDiffusion, tmp_path: Path):
 
 def test_what_sets_whole_weights_is_refused(model: StableDiffusion, tmp_path: Path):
     parts = {"steps": 1, "lr": 1e-3, "lr_schedule": "constant", "batch_size": 2, "seed": 0, "work": tmp_path}
-    church, latents = Concept("church", ("church",)), Bank(1, 1, 3)
+    church, latents = Concept("church", ("church",)), Bank(1, 1, steps=3)
     players = {"target": Negative(eta=0.0), "preservation": Fixed([], 0.0), "loss": Squared(), "parameters": LoRA(CROSS)}
     with pytest.raises(BadInput, match="parameters=xattn_kv"):
         UCE(model=model, concepts=[church], latents=latents, **players, **parts)
