@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
-from diffusers.models.attention_processor import AttnProcessor
+from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 from torch import Tensor, nn
 
 from erase.errors import BadInput
@@ -57,8 +57,7 @@ class StableDiffusion(TextToImage):
     def to(self, device: torch.device) -> None:
         super().to(device)
         if device.type == "cpu" and self.precision == torch.bfloat16:
-            # PyTorch's fused attention goes backwards slowly there: a step of the miniature takes 0.52 s with, 0.33 without
-            self.pipe.unet.set_attn_processor(AttnProcessor())
+            self.pipe.unet.set_attn_processor(FusedForwards())
 
     @property
     def truth_folder(self) -> Path:
@@ -118,6 +117,19 @@ class StableDiffusion(TextToImage):
     @property
     def noise_scheduler(self) -> DDIMScheduler:
         return cast(DDIMScheduler, DDIMScheduler.from_config(self.pipe.scheduler.config))
+
+
+class FusedForwards(AttnProcessor2_0):
+    """Attention on a CPU in bfloat16, where PyTorch's fused kernel is quick forwards and slow backwards.
+
+    On the miniature a forward pass takes 0.7 times as long with it as without, an update 1.6 times.
+    """
+
+    plain = AttnProcessor()
+
+    def __call__(self, attn: Attention, *args: Any, **kwargs: Any) -> Tensor:
+        one = self.plain if torch.is_grad_enabled() else super()
+        return one.__call__(attn, *args, **kwargs)
 
 
 def _behind(prompt: Tensor, projection: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:

@@ -72,3 +72,19 @@ def test_an_edit_made_in_half_precision_fits_its_base(model: StableDiffusion):
     assert {p.dtype for p in half.moving.values()} == {torch.float32}
     assert torch.isfinite(half.predict(model.noise([3]), torch.tensor(9), half.prompt(["a church"]))).all()
     Edit(dict(half.moving), {"base_tensors": half.original_hashes}).apply(model.pipe)
+
+
+def test_attention_is_fused_where_no_gradient_is_asked_for(model: StableDiffusion, monkeypatch: pytest.MonkeyPatch):
+    fused, kernel = [], torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", lambda *a, **k: fused.append(1) or kernel(*a, **k))
+    model.precision = torch.bfloat16
+    model.move(["unet.conv_in.weight"])
+    model.to(torch.device("cpu"))
+    x, t, words = torch.randn(2, *model.latent_shape), torch.tensor(500), model.prompt(["a dog", ""])
+    fused.clear()
+    with_gradient = model.predict(x, t, words)
+    assert not fused
+    with torch.no_grad():
+        without = model.predict(x, t, words)
+    assert fused
+    torch.testing.assert_close(without, with_gradient, atol=0.05, rtol=0.05)
