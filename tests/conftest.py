@@ -1,6 +1,7 @@
-"""One thread, no network, a cache of its own; the shipped miniature, loaded once."""
+"""One thread, no network, a cache of their own; runs that many tests look at are made once for all workers."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ os.environ |= {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error"
 import forked
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import save_file
 
 from erase.model.stable_diffusion import StableDiffusion
@@ -34,9 +36,31 @@ QUICK = [
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
+Once = Callable[[str, Callable[[Path], None]], Path]
+
+
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """A folder by its name, filled by the first of the workers that asks for it. The others wait."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def ask(name: str, make: Callable[[Path], None]) -> Path:
+        at, done = root / name, root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(at, ignore_errors=True)
+                at.mkdir()
+                make(at)
+                done.touch()
+        return at
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def cache(once: Once) -> Path:
+    return once("cache", lambda at: None)
 
 
 @pytest.fixture
@@ -69,40 +93,45 @@ def retrain(folder: Path, model: StableDiffusion, label: str, scale: float = 1.0
     return path
 
 
+def train(at: Path, cache: Path, *arguments: str, **environment: str) -> None:
+    """`python -m erase.train` in the folder `at`; what it printed is printed.txt."""
+    env = {**os.environ, "ERASE_CACHE": str(cache), **environment}
+    args = [sys.executable, "-m", "erase.train", *arguments, *QUICK]
+    done = subprocess.run(args, cwd=at, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (at / "printed.txt").write_text(done.stdout)
+
+
 @pytest.fixture(scope="session")
-def held(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def held(cache: Path, once: Once) -> Path:
     """A small finished run that is held against a network retrained without its concept, for tests that only look."""
-    at = tmp_path_factory.mktemp("held")
-    retrain(at / "truths", StableDiffusion("miniature"), "church")
-    arguments = ["+method=esd", "concept=church", f"model.retrained={at / 'truths'}", *QUICK]
-    env = {**os.environ, "ERASE_CACHE": str(cache)}
-    done = subprocess.run([sys.executable, "-m", "erase.train", *arguments], cwd=at, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (at / "printed.txt").write_text(done.stdout)
-    return at / "outputs" / "esd-church-0"
+
+    def make(at: Path) -> None:
+        retrain(at / "truths", StableDiffusion("miniature"), "church")
+        train(at, cache, "+method=esd", "concept=church", f"model.retrained={at / 'truths'}")
+
+    return once("held", make) / "outputs" / "esd-church-0"
 
 
 @pytest.fixture(scope="session")
-def keyed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def keyed(cache: Path, once: Once) -> Path:
     """A small finished run whose edit has a key, held against a retrained network, for tests that only look."""
-    at = tmp_path_factory.mktemp("keyed")
-    retrain(at / "truths", StableDiffusion("miniature"), "church")
-    arguments = ["+method=kpop", "concept=church", f"model.retrained={at / 'truths'}", "judge_at=[2]", "lr=1e-3", *QUICK]
-    env = {**os.environ, "ERASE_CACHE": str(cache)}
-    done = subprocess.run([sys.executable, "-m", "erase.train", *arguments], cwd=at, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (at / "printed.txt").write_text(done.stdout)
-    return at / "outputs" / "kpop-church-0"
+
+    def make(at: Path) -> None:
+        retrain(at / "truths", StableDiffusion("miniature"), "church")
+        fields = ["+method=kpop", "concept=church", f"model.retrained={at / 'truths'}", "judge_at=[2]", "lr=1e-3"]
+        train(at, cache, *fields)
+
+    return once("keyed", make) / "outputs" / "kpop-church-0"
 
 
 @pytest.fixture(scope="session")
-def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(cache: Path, once: Once) -> Path:
     """A small finished run of the main command, exactly as README writes it, for all tests that only look."""
-    at = tmp_path_factory.mktemp("finished")
-    arguments = ["+method=adv_preserve", "concept=church", "preservation.every=2", *QUICK]
-    (at / "home").mkdir()
-    env = {**os.environ, "ERASE_CACHE": str(cache), "WANDB_API_KEY": "a-key-that-must-not-leak", "HOME": str(at / "home")}
-    done = subprocess.run([sys.executable, "-m", "erase.train", *arguments], cwd=at, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (at / "printed.txt").write_text(done.stdout)
-    return at / "outputs" / "adv_preserve-church-0"
+
+    def make(at: Path) -> None:
+        (at / "home").mkdir()
+        fields = ["+method=adv_preserve", "concept=church", "preservation.every=2"]
+        train(at, cache, *fields, WANDB_API_KEY="a-key-that-must-not-leak", HOME=str(at / "home"))
+
+    return once("finished", make) / "outputs" / "adv_preserve-church-0"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import QUICK, ROOT, Command
+from conftest import QUICK, ROOT, Command, Once
 from filelock import FileLock
 from joblib import cpu_count
 from safetensors.torch import load_file
@@ -59,17 +59,19 @@ def kill(at: Path, environment: dict[str, str], name: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def killed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def killed(cache: Path, once: Once) -> Path:
     """Where a sweep of two runs was killed in each of them, with W&B, and then came to its end."""
-    at = tmp_path_factory.mktemp("killed")
-    env = {**os.environ, "ERASE_CACHE": str(cache), "WANDB_API_KEY": SECRET, "HOME": str(at)}
-    for seed in (0, 1):
-        kill(at, env, f"adv_preserve-church-{seed}")
-    args = [sys.executable, "-m", "erase.train", *KILLED]
-    done = subprocess.run(args, cwd=at, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "2 runs, 1 to do, 1 finished before" in done.stderr
-    return at
+
+    def make(at: Path) -> None:
+        env = {**os.environ, "ERASE_CACHE": str(cache), "WANDB_API_KEY": SECRET, "HOME": str(at)}
+        for seed in (0, 1):
+            kill(at, env, f"adv_preserve-church-{seed}")
+        args = [sys.executable, "-m", "erase.train", *KILLED]
+        done = subprocess.run(args, cwd=at, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "2 runs, 1 to do, 1 finished before" in done.stderr
+
+    return once("killed", make)
 
 
 def test_killed_twice_it_ends_as_if_undisturbed(killed: Path, command: Command, tmp_path: Path):

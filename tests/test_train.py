@@ -178,11 +178,11 @@ def test_both_players_of_a_killed_run_go_on_bit_for_bit(command: Command, tmp_pa
 
 
 def test_killed_and_resumed_is_bit_for_bit(command: Command, tmp_path: Path, cache: Path):
-    fields = ["+method=adv_preserve", "concept=church", "logger=none", *QUICK, "steps=60", "checkpoint_every=7"]
-    fields += ["preservation.every=5", "judge_at=[40,11]"]
+    fields = ["+method=adv_preserve", "concept=church", "logger=none", *QUICK, "steps=30", "checkpoint_every=7"]
+    fields += ["preservation.every=5", "judge_at=[25,11]", "batch_size=2"]
     whole = command("train", *fields, "name=whole")
     assert whole.returncode == 0, whole.stderr
-    cut = kill_after(20, fields, tmp_path, cache)
+    cut = kill_after(16, fields, tmp_path, cache)
     assert json.loads((cut / "status.json").read_text())["status"] == "running"
     assert not (cut / "edit" / "edit.json").exists()
     again = command("train", f"resume={cut}")
@@ -196,7 +196,7 @@ def test_killed_and_resumed_is_bit_for_bit(command: Command, tmp_path: Path, cac
     for passes in ("forwards", "backwards", "forward_equivalents_per_pair"):
         assert costs[0][passes] == costs[1][passes]
     passed = [json.loads((tmp_path / "outputs" / n / "metrics.json").read_text())["checkpoints"] for n in ("whole", "cut")]
-    assert list(passed[0]) == ["11", "40"]
+    assert list(passed[0]) == ["11", "25"]
     assert passed[0] == passed[1]
 
 
