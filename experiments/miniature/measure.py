@@ -7,6 +7,7 @@ Needs `pip install -e '.[studies]'`; about ten minutes on two cores.
 
 import argparse
 import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -40,12 +41,12 @@ def share(hits: Tensor) -> str:
     return f"{found:.3f} ({low:.3f} … {high:.3f})"
 
 
-def draw(model: StableDiffusion, prompts: Sequence[str], seed: int, what: str) -> Tensor:
-    """Pictures (prompts, 3, 64, 64) uint8, seeds from `seed` on."""
+def draw(model: StableDiffusion, prompts: Sequence[str], seed: int, what: str, edited: bool = True) -> Tensor:
+    """Pictures (prompts, 3, 64, 64) uint8, seeds from `seed` on; `edited=False` are a twin's, within `as_if`."""
     parts = []
     for at in tqdm(range(0, len(prompts), CHUNK), what, unit="batch"):
         some = prompts[at : at + CHUNK]
-        parts.append(model.images(some, range(seed + at, seed + at + len(some)), STEPS, GUIDANCE))
+        parts.append(model.images(some, range(seed + at, seed + at + len(some)), STEPS, GUIDANCE, edited))
     return torch.cat(parts)
 
 
@@ -113,6 +114,36 @@ def combinations(model: StableDiffusion, judge: Judge, count: int) -> list[str]:
         parts = ", ".join(f"{n} {float(right[:, i].float().mean()):.3f}" for i, n in enumerate(("subject", "colour", "style")))
         lines.append(f"| {len(chosen)} combinations {words}: all three right | {share(right.all(1))} |")
         lines.append(f"| of these alone | {parts} |")
+    return lines
+
+
+def truths(model: StableDiffusion, judge: Judge, count: int) -> list[str]:
+    """What each network that was trained without a subject draws when asked for it, and for all others; docs/truth.png."""
+    lines, strips = [], []
+    for path in sorted(model.truth_folder.glob("*.safetensors")):
+        left_out = path.stem.replace("_", " ")
+        twin = model.retrained([left_out])
+        assert twin is not None, path
+        subject = world.SUBJECTS[left_out]
+        names = (subject.name, *subject.synonyms, *subject.held_out)
+        own = [f"a photo of {world.describe(left_out, n)}" for n in names for _ in range(max(1, 2 * count // len(names)))]
+        rest = [(s, f"a photo of {world.describe(s, s)}") for s in world.SUBJECTS if s != left_out for _ in range(count // 4)]
+        ends = {"unedited": draw(model, own, 60_000, f"{left_out}, unedited")}
+        with model.as_if(twin):
+            ends["retrained"] = draw(model, own, 60_000, f"{left_out}, retrained", edited=False)
+            others = named(judge, draw(model, [p for _, p in rest], 70_000, f"all but {left_out}", edited=False), "subject")
+        said = {end: named(judge, images, "subject") for end, images in ends.items()}
+        hits = {end: share(torch.tensor([label == left_out for label in labels])) for end, labels in said.items()}
+        instead = Counter(label for label in said["retrained"] if label != left_out).most_common(4)
+        lines.append(f"| {left_out}, by all its names: named so, unedited | {hits['unedited']} |")
+        lines.append(f"| named so, trained without it | {hits['retrained']} |")
+        lines.append(f"| named instead | {', '.join(f'{label} {n / len(own):.2f}' for label, n in instead)} |")
+        kept = share(torch.tensor([a == b for (a, _), b in zip(rest, others, strict=True)]))
+        lines.append(f"| all other subjects and outfits, trained without it | {kept} |")
+        strips += [torch.cat([*images[:: len(own) // 10][:10].permute(0, 2, 3, 1)], 1) for images in ends.values()]
+    Image.fromarray(torch.cat(strips).numpy()).resize((1280, 128 * len(strips)), Image.Resampling.NEAREST).save(
+        DOCS / "truth.png"
+    )
     return lines
 
 
@@ -192,7 +223,7 @@ def write(name: str, lines: Sequence[str]) -> None:
 
 def main() -> None:
     """All of it, or the named parts."""
-    parts = {"families": "", "judge": "", "miniature": "", "combinations": ""}
+    parts = {"families": "", "judge": "", "miniature": "", "combinations": "", "truth": ""}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", default=[*parts], help=", ".join(parts))
     parser.add_argument("--images", type=int, default=32, help="pictures of every subject")
@@ -206,6 +237,8 @@ def main() -> None:
         write("miniature", subjects(model, judge, asked.images))
     if "combinations" in asked.parts:
         write("combinations", combinations(model, judge, max(1, asked.images // 8)))
+    if "truth" in asked.parts:
+        write("truth", truths(model, judge, asked.images))
 
 
 if __name__ == "__main__":
