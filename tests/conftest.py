@@ -1,11 +1,14 @@
 """One thread, no network, a cache of their own; runs that many tests look at are made once for all workers."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "WANDB_SILENT": "true", "COLUMNS": "160"}
 os.environ |= {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error"}  # as commands do, before they import
@@ -14,8 +17,12 @@ import forked
 import pytest
 import torch
 from filelock import FileLock
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 from safetensors.torch import save_file
 
+from erase import schema
+from erase.command import CONF
 from erase.model.stable_diffusion import StableDiffusion
 
 torch.set_num_threads(1)
@@ -34,6 +41,32 @@ QUICK = [
 """Overrides that make the main command a matter of seconds."""
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A folder of experiments/."""
+
+    folder: Path
+
+    def load(self, name: str) -> ModuleType:
+        """One of its scripts, as a module."""
+        spec = importlib.util.spec_from_file_location(f"{self.folder.name}_{name}", self.folder / f"{name}.py")
+        assert spec
+        assert spec.loader
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    def composed(self, part: str, *overrides: str) -> DictConfig:
+        """One of its sweeps, with Hydra's own settings."""
+        schema.register(schema.Train)
+        with initialize_config_dir(str(self.folder), version_base="1.3"):
+            return compose(part, [f"hydra.searchpath=[file://{CONF}]", *overrides], return_hydra_config=True)
+
+
+def study_of(name: str) -> Study:
+    return Study(ROOT / "experiments" / name)
 
 
 Once = Callable[[str, Callable[[Path], None]], Path]
