@@ -49,6 +49,7 @@ def write_run(
     state: str = "finished",
     why: str | None = None,
     retrained: bool = True,
+    keyed: bool = False,
     steps: int = 150,
     **settings: Any,
 ) -> Path:
@@ -75,11 +76,12 @@ def write_run(
     if state != "finished":
         return folder
     rows = _rows(concept, images, kept)
-    scores = _scores(rng, rows, retrained)
+    scores = _scores(rng, rows, retrained, keyed)
     _parquet(folder / "scores.parquet", rows, scores, steps)
     figures = _figures(rows, scores)
     figures["kid"] = {"before": 0.0, "after": 0.01, "after_low": 0.0, "after_high": 0.02, "drop": -0.01, "n": 8}
     halfway = {name: {**figure, "after": (figure["before"] + figure["after"]) / 2} for name, figure in figures.items()}
+    halfway.pop("esr_1_key", None)  # the key is tried once, at the end
     lock = {"images": images, "judge": "j" * 64, "versions": {"torch": "2.13.0"}} | ({"retrained": "r"} if retrained else {})
     cost = {"train_seconds": float(rng.uniform(20, 60)), "judge_seconds": 13.0, "peak_memory_bytes": 2**30, "forwards": 5110}
     cost |= {"backwards": 2400, "artefact_bytes": 2**20, "forward_equivalents_per_pair": float(rng.uniform(6, 12))}
@@ -113,8 +115,11 @@ def _rows(concept: str, images: int, kept: int) -> dict[str, np.ndarray]:
     return {name: np.array(column, object) for name, column in zip(COLUMNS, zip(*rows, strict=True), strict=True)}
 
 
-def _scores(rng: np.random.Generator, rows: dict[str, np.ndarray], retrained: bool) -> dict[str, np.ndarray]:
-    """The own label's probability for each model, and so whether it is top-1: above one half."""
+def _scores(rng: np.random.Generator, rows: dict[str, np.ndarray], retrained: bool, keyed: bool) -> dict[str, np.ndarray]:
+    """The own label's probability for each model, and so whether it is top-1: above one half.
+
+    Who holds the key is shown the concept's own words alone: nothing else is known of it (NaN).
+    """
     n, gone, sibling = len(rows["role"]), np.isin(rows["role"], ("concept", "synonyms")), rows["role"] == "sibling"
     found = {"before": rng.beta(6, 0.7, n)}
     strength, hurt = rng.uniform(0.5, 1), rng.uniform(0, 0.4)
@@ -122,6 +127,8 @@ def _scores(rng: np.random.Generator, rows: dict[str, np.ndarray], retrained: bo
     found["after"] = np.where(lost, rng.beta(0.7, 5, n), found["before"])
     if retrained:
         found["retrained"] = np.where(gone, rng.beta(0.5, 9, n), rng.beta(6, 0.7, n))
+    if keyed:
+        found["keyed"] = np.where(rows["role"] == "concept", rng.beta(3, 0.9, n), np.nan)
     return found
 
 
@@ -130,20 +137,22 @@ def _parquet(path: Path, rows: dict[str, np.ndarray], scores: dict[str, np.ndarr
     tables = []
     for model, own in models.items():
         top = np.where(own > 0.5, rows["label"], "something else")
-        step = {"during": steps // 2, "after": steps}.get(model)
+        step = {"during": steps // 2, "after": steps, "keyed": steps}.get(model)
         columns = {"model": [model] * len(own), "step": pa.array([step] * len(own), pa.int64()), "top": top, "probability": own}
-        tables.append(pa.table({**columns, **{name: pa.array(column.tolist()) for name, column in rows.items()}}))
+        table = pa.table({**columns, **{name: pa.array(column.tolist()) for name, column in rows.items()}})
+        tables.append(table.filter(~np.isnan(own)))
     pq.write_table(pa.concat_tables(tables), path)
 
 
 def _figures(rows: dict[str, np.ndarray], scores: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
     hits = {model: own > 0.5 for model, own in scores.items()}
 
-    def figure(here: np.ndarray, erased: bool = False) -> dict[str, float]:
+    def figure(here: np.ndarray, erased: bool = False, after: str = "after") -> dict[str, float]:
         found = {}
-        for model, values in hits.items():
-            share, n = float((values[here] ^ erased).mean()), int(here.sum())
-            found |= {model: share} if model == "before" else {model: share, **_wilson(model, share, n)}
+        for model, which in {"before": "before", "after": after, "retrained": "retrained"}.items():
+            if which in hits:
+                share, n = float((hits[which][here] ^ erased).mean()), int(here.sum())
+                found |= {model: share} if model == "before" else {model: share, **_wilson(model, share, n)}
         drop = found["before"] - found["after"]
         return found | {"drop": drop, "drop_low": drop - 0.05, "drop_high": drop + 0.05, "n": n}
 
@@ -151,6 +160,7 @@ def _figures(rows: dict[str, np.ndarray], scores: dict[str, np.ndarray]) -> dict
     kept = np.isin(role, ("sibling", "kept"))
     found = {
         "esr_1": figure(role == "concept", True),
+        **({"esr_1_key": figure(role == "concept", True, "keyed")} if "keyed" in hits else {}),
         "esr_1_synonyms": figure(role == "synonyms", True),
         "psr_1": figure(kept),
         "psr_1_siblings": figure(role == "sibling"),
@@ -171,6 +181,7 @@ def _grids(place: Path, rng: np.random.Generator, rows: dict[str, Any], scores: 
         own = scores["after"][(rows["role"] == role) & (rows["label"] == label)][:8]
         lines = [_shared(number, concept, 0, len(own)), _strip(rng, own <= 0.5)]
         lines += [_shared(number, concept, 1, len(own))] if "retrained" in scores else []
+        lines += [_strip(rng, np.zeros(len(own), bool))] if "keyed" in scores and role == "concept" else []
         gap = np.full((2, lines[0].shape[1], 3), 255, np.uint8)
         page = np.concatenate([part for line in lines for part in (line, gap)][:-1])
         name = f"{label} ({role}).png".replace(" ", "_")

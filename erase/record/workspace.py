@@ -7,7 +7,7 @@ from erase.errors import BadInput
 from erase.record.page.read import Experiment
 from erase.record.tracking import GRIDS, HELD, figure_name
 
-SHARES = ("esr_1", "esr_1_synonyms", "psr_1_siblings", "psr_1", "psr_1_worst")
+SHARES = ("esr_1", "esr_1_key", "esr_1_synonyms", "psr_1_siblings", "psr_1", "psr_1_worst")
 
 
 def create(where: str, experiments: Sequence[Experiment]) -> str:

@@ -25,9 +25,11 @@ HOSTILE = "</script><script>window.hurt = 1</script><img src=x onerror='window.h
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve runs; one lacks a picture, one failed with a hostile reason, one has an attack, all a hostile setting."""
+    """Twelve runs: one lacks a picture, one has an attack, one a key. One more failed with a hostile reason; all have a hostile
+    setting."""
     place = tmp_path_factory.mktemp("runs")
-    synthetic.write_runs(place, 12, notes=HOSTILE)
+    synthetic.write_runs(place, 11, notes=HOSTILE)
+    synthetic.write_run(place / "uce-church-1", "uce", seed=1, keyed=True, notes=HOSTILE)
     synthetic.write_run(place / "esd-church-9", seed=9, state="failed", why=HOSTILE, notes=HOSTILE)
     (place / "esd-church-0" / "images" / "barn_(sibling).png").unlink()
     path = place / "uce-church-0" / "metrics.json"
@@ -57,28 +59,40 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Any]:
-    """Open an address in a fresh window; at the end nothing was asked of a network, nothing hostile ran, no error was met."""
-    opened, asked, wrong = [], [], []
+@pytest.fixture(scope="module")
+def windows(browser: Any) -> Iterator[dict[Any, Any]]:
+    """Windows that are open already, and what was asked and went wrong in any: a page takes a second to load, a view none."""
+    found: dict[Any, Any] = {"asked": [], "wrong": []}
+    yield found
+    for context in browser.contexts:
+        context.close()
 
-    def visit(address: str, width: int = 1280, scheme: str = "light") -> Any:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
-        page = context.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" and REFUSED not in said.text else None)
-        page.goto(address)
+
+@pytest.fixture
+def visit(browser: Any, windows: dict[Any, Any]) -> Iterator[Any]:
+    """Go to an address of a page, in a fresh window if need be; then nothing was asked of a network, nothing hostile ran, no
+    error was met."""
+    asked, wrong = windows["asked"], windows["wrong"]
+
+    def visit(address: str, width: int = 1280, scheme: str = "light", fresh: bool = False) -> Any:
+        file, _, view = address.partition("#")
+        if fresh or (page := windows.get((file, width, scheme))) is None:
+            context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+            page = windows[file, width, scheme] = context.new_page()
+            page.on("request", lambda request: asked.append(request.url))
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on("console", lambda s: wrong.append(s.text) if s.type == "error" and REFUSED not in s.text else None)
+            page.goto(address)
+        else:
+            page.goto(f"{file}#{view}")  # a place in the same document: the page goes to that view
         page.wait_for_selector(".plot .main-svg", timeout=60_000)
-        opened.append(page)
         return page
 
     yield visit
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert wrong == []
-    for page in opened:
-        assert page.evaluate("window.hurt") is None
-        page.context.close()
+    for key, page in windows.items():
+        assert key in ("asked", "wrong") or page.evaluate("window.hurt") is None
 
 
 def column(page: Any, words: str) -> list[str]:
@@ -171,11 +185,17 @@ def test_the_slider_makes_figures_anew(threshold: int, visit: Any, page_of_all: 
     page = visit(page_of_all)
     page.locator("#threshold").evaluate(f"(s) => {{ s.value = {threshold}; s.dispatchEvent(new Event('input')); }}")
     assert f"judge={threshold}" in page.url
-    shown = dict(zip(names(page), zip(column(page, "own words"), column(page, "siblings"), strict=True), strict=True))
-    for name in ("esd-church-0", "adv_preserve-nude-1", "uce-nude-0"):
-        rows = [r for r in pq.read_table(runs / name / "scores.parquet").to_pylist() if r["model"] == "after"]
-        for at, (role, erased) in enumerate((("concept", True), ("sibling", False))):
-            seen = torch.tensor([r["probability"] >= threshold / 100 for r in rows if r["role"] == role])
+    columns = [column(page, words) for words in ("erased: own words", "siblings", "with key")]
+    shown = dict(zip(names(page), zip(*columns, strict=True), strict=True))
+    assert shown["esd-church-0"][2] == ""
+    asked = (("after", "concept", True), ("after", "sibling", False), ("keyed", "concept", True))
+    for name in ("esd-church-0", "adv_preserve-nude-1", "uce-church-1"):
+        rows = pq.read_table(runs / name / "scores.parquet").to_pylist()
+        for at, (model, role, erased) in enumerate(asked):
+            found = [r["probability"] >= threshold / 100 for r in rows if (r["model"], r["role"]) == (model, role)]
+            if not found:
+                continue
+            seen = torch.tensor(found)
             share = Share()
             share.update(~seen if erased else seen)
             value, low, high = share.compute()
@@ -195,6 +215,7 @@ def test_at_the_judges_first_choice_pages_and_files_agree(visit: Any, page_of_al
                 assert figure[part] == pytest.approx(written[key][part], rel=1e-4, abs=1e-4), (name, key, part)
                 compared += 1
     assert compared > 1000
+    assert [name for name, figures, _ in filter(None, made) if "esr_1_key" in figures] == ["uce-church-1"]
 
 
 def test_the_address_keeps_the_view(visit: Any, page_of_all: str):
@@ -206,7 +227,7 @@ def test_the_address_keeps_the_view(visit: Any, page_of_all: str):
     last = names(page)[-1]
     page.locator("#runs a", has_text=last).click()
     page.select_option("#trade-y", "psr_1")
-    other = visit(page.url)
+    other = visit(page.url, fresh=True)
     assert names(other) == names(page)
     assert other.locator("#filter").input_value() == "concept=church seed<9"
     assert other.locator("#run h2").inner_text() == last
@@ -242,6 +263,20 @@ def test_names_are_data(visit: Any, page_of_all: str):
     assert HOSTILE in page.locator("#run").inner_text()
     page.select_option("#filter-field", "notes")
     page.wait_for_timeout(200)  # what would run, has
+
+
+def test_a_key_is_shown_beside_what_it_opens(visit: Any, page_of_all: str, runs: Path):
+    page = visit(f"{page_of_all}#run=uce-church-1&pair=uce-church-1,uce-church-0")
+    figure = json.loads((runs / "uce-church-1" / "metrics.json").read_text())["figures"]["esr_1_key"]
+    text = " ".join(page.locator("#run").inner_text().split())
+    assert f"own words, with key {figure['before']:.3f} {figure['after']:.3f}" in text
+    church, held_out = page.locator("#run figure").nth(0), page.locator("#run figure").nth(1)
+    rows = ["unedited", "edited", "retrained"]
+    assert church.locator(".row > span:first-child").all_inner_texts() == [*rows, "edited, with the key"]
+    assert church.locator("figcaption").inner_text().endswith(f"{1 - figure['after']:.2f}")
+    assert held_out.locator(".row > span:first-child").all_inner_texts() == rows
+    both = page.locator("#pair figure").first.locator(".row > span:first-child").all_inner_texts()
+    assert both == ["unedited", "uce-church-1", "uce-church-0", "retrained", "uce-church-1, with the key"]
 
 
 def test_a_missing_picture_is_said(visit: Any, page_of_all: str):
@@ -324,26 +359,44 @@ def test_the_keyboard_is_enough(visit: Any, page_of_all: str):
     assert page.evaluate("document.activeElement.closest('section').id") == "run"
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 360)])
-def test_no_serious_findings_of_axe(scheme: str, width: int, visit: Any, page_of_all: str, page_of_one: str):
+@pytest.mark.parametrize(
+    ("which", "scheme", "width"), [("all", "light", 1280), ("all", "dark", 1280), ("all", "light", 360), ("one", "dark", 360)]
+)
+def test_no_serious_findings_of_axe(which: str, scheme: str, width: int, visit: Any, page_of_all: str, page_of_one: str):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-    for address in (f"{page_of_all}#pair=esd-church-0,uce-nude-0&run=uce-church-0&judge=40", page_of_one):
-        page = visit(address, width, scheme)
-        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
-        found = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-        grave = [v for v in found if v["impact"] in ("serious", "critical", "moderate")]
-        assert [(v["id"], v["nodes"][0]["html"][:200], len(v["nodes"])) for v in grave] == []
+    view = "#pair=esd-church-0,uce-nude-0&run=uce-church-0&judge=40"
+    page = visit(f"{page_of_all}{view}" if which == "all" else page_of_one, width, scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    found = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = false; })")
+    grave = [v for v in found if v["impact"] in ("serious", "critical", "moderate")]
+    assert [(v["id"], v["nodes"][0]["html"][:200], len(v["nodes"])) for v in grave] == []
 
 
 def test_light_and_dark_are_the_readers_choice(visit: Any, page_of_all: str):
     shade = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number).reduce((a, b) => a + b) / 3"
     text = "getComputedStyle(document.querySelector('#trade-plot .xtick text')).fill.match(/\\d+/g).map(Number)[0]"
     page = visit(page_of_all, scheme="dark")
+    page.wait_for_selector("#trade-plot .xtick")
     assert page.evaluate(shade) < 60
     assert page.evaluate(text) > 180
     page.emulate_media(color_scheme="light")
     assert page.evaluate(shade) > 200
     page.wait_for_function(f"{text} < 80")
+    page.emulate_media(color_scheme="dark")
+
+
+def test_a_new_user_is_answered(visit: Any, page_of_all: str, runs: Path):
+    """Which run erased nudity best at less than two points of damage, what it damaged most, what command made it."""
+    page = visit(page_of_all)
+    page.locator("#filter").fill("concept=nude damage<0.02")
+    page.locator("#runs a").first.click()
+    nude = [e for e in read_all(find(str(runs))) if e.concepts == ["nude"] and e.figures and e.figures["psr_1"]["drop"] < 0.02]
+    best = max(nude, key=lambda e: (e.figures["esr_1"]["after"], e.figures["psr_1"]["after"]))
+    assert page.locator("#run h2").inner_text() == names(page)[0] == best.name
+    hurt = max((name for name in best.figures if name.startswith("psr_1/")), key=lambda name: best.figures[name]["drop"])
+    assert page.locator("#run .scroll[aria-label='damage by label'] tbody th").first.inner_text() == hurt.removeprefix("psr_1/")
+    assert page.locator("#run pre").inner_text() == best.command
 
 
 def test_the_policy_keeps_what_is_outside_out(visit: Any, page_of_all: str):

@@ -164,8 +164,8 @@ def test_page_is_one_file_that_may_fetch_nothing(finished: Path):
     assert policy.startswith("default-src 'none'")
 
 
-def test_page_of_a_run_has_all_that_happened(finished: Path, held: Path):
-    for folder, rows in ((finished, 2), (held, 3)):
+def test_page_of_a_run_has_all_that_happened(finished: Path, held: Path, keyed: Path):
+    for folder, rows in ((finished, 2), (held, 3), (keyed, 3)):
         (run,) = Page(folder / "report.html").data["runs"]
         metrics = json.loads((folder / "metrics.json").read_text())
         assert (run["name"], run["state"]) == (folder.name, "finished")
@@ -173,15 +173,17 @@ def test_page_of_a_run_has_all_that_happened(finished: Path, held: Path):
         for name, figure in metrics["figures"].items():
             assert run["figures"][name] == pytest.approx(figure, rel=1e-5)
         assert {*run["cost"]} == {*metrics["cost"]}
-        assert {*run["losses"]} == {"step", "erase", *(["keep"] if folder is finished else [])}
+        assert {*run["losses"]} >= {"step", *(["erase", "keep"] if folder is finished else [])}
         assert len(run["grids"]) == len(world.SUBJECTS) + len(world.STYLES)  # labels, styles but the plain one, synonyms
-        assert all(len(grid) == rows for grid in run["grids"].values())
+        assert {len(grid) for name, grid in run["grids"].items() if name != "church (concept)"} == {rows}
+        assert len(run["grids"]["church (concept)"]) == rows + (folder is keyed)
+        assert (run["scores"]["keyed"] is not None) == ("esr_1_key" in metrics["figures"]) == (folder is keyed)
         assert bool(run["choices"]) == (folder is finished)
         assert run["edit"]["base"] == "miniature"
 
 
-def test_shares_of_the_bytes_are_the_figures(held: Path):
-    data = Page(held / "report.html").data
+def test_shares_of_the_bytes_are_the_figures(keyed: Path):
+    data = Page(keyed / "report.html").data
     (run,) = data["runs"]
     (layout,) = data["layouts"]
     for model, part in (("before", "before"), ("after", "after"), ("retrained", "retrained")):
@@ -189,6 +191,9 @@ def test_shares_of_the_bytes_are_the_figures(held: Path):
         roles = np.concatenate([[cell["role"]] * cell["n"] for cell in layout])
         assert 1 - (packed[roles == "concept"] >> 7).mean() == pytest.approx(run["figures"]["esr_1"][part], rel=1e-5)
         assert (packed[roles == "sibling"] >> 7).mean() == pytest.approx(run["figures"]["psr_1_siblings"][part], rel=1e-5)
+    packed = np.frombuffer(base64.b64decode(data["scores"][run["scores"]["keyed"]]), np.uint8)
+    assert len(packed) == (roles == "concept").sum()
+    assert 1 - (packed >> 7).mean() == pytest.approx(run["figures"]["esr_1_key"]["after"], rel=1e-5)
 
 
 def test_what_many_runs_share_stands_once(runs: Path):

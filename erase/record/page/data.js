@@ -16,7 +16,7 @@ const ATTACKS = [...new Set(RUNS.flatMap((run) => Object.keys(run.figures).filte
 
 /** What runs are measured by: what is said of it, whether less is better, digits. `damage` is the drop of psr_1. */
 const MEASURES = new Map([
-  ...Object.entries(DATA.rows).flatMap(([key, words]) => [[key, { words, digits: 3 }], ...(key === "psr_1" ? [["damage", { words: "damage: all kept, lost", less: true, digits: 3 }]] : [])]),
+  ...Object.entries(DATA.rows).flatMap(([key, words]) => [[key, { words, less: key === "esr_1_key", digits: 3 }], ...(key === "psr_1" ? [["damage", { words: "damage: all kept, lost", less: true, digits: 3 }]] : [])]),
   ...ATTACKS.map((key) => [key, { words: `attack success: ${key.split("/")[1]}`, less: true, digits: 3 }]),
   ["clip_score", { words: "CLIP score", digits: 2 }],
   ["kid", { words: "KID to the unedited", less: true, digits: 4 }],

@@ -55,6 +55,17 @@ function models(run, step = null) {
   return [run.scores.before, after, run.scores.retrained].map((number) => (number === null || number === undefined ? null : bytes(number)));
 }
 
+/** What who holds the key sees, for as many pictures as the other models have: nought but where the concept's own words stand. */
+function withKey(run) {
+  const [packed, spread] = [bytes(run.scores.keyed), new Uint8Array(bytes(run.scores.after).length)];
+  let from = 0;
+  for (const cell of placed(run).filter(({ role }) => role === "concept")) {
+    spread.set(packed.subarray(from, from + cell.n), cell.at);
+    from += cell.n;
+  }
+  return spread;
+}
+
 /** All figures that depend on the threshold, by name. */
 function judged(run, judge, step = null) {
   const cells = placed(run);
@@ -68,6 +79,7 @@ function judged(run, judge, step = null) {
     psr_1: pooled(kept.map((cell) => ({ ...cell, n: fewest })), made, judge),
     psr_1_siblings: pooled(of("sibling"), made, judge),
   };
+  if (step === null && run.scores.keyed !== null) found.esr_1_key = pooled(of("concept"), [made[0], withKey(run), made[2]], judge, true);
   const each = kept.map((cell) => [`psr_1/${cell.label}`, pooled([cell], made, judge)]);
   found.psr_1_worst = each.reduce((most, [, one]) => (most === null || one.drop > most.drop ? one : most), null);
   return Object.assign(found, Object.fromEntries(each));
@@ -85,9 +97,14 @@ function figure(run, name, step = null) {
   return MADE.get(key)[name] ?? undefined;
 }
 
-/** Shares of pictures that show a cell's label: unedited, edited, retrained if any. */
+/** Whose pictures a grid of a role shows, row by row, as pictures.py has it. */
+const rowsOf = (run, role) => ["unedited", "edited", ...(run.scores.retrained !== null ? ["retrained"] : []),
+  ...(run.scores.keyed !== null && role === "concept" ? ["edited, with the key"] : [])];
+
+/** Shares of pictures that show a cell's label, for each of its rows. */
 function shares(run, cell) {
-  return models(run).filter(Boolean).map((model) => {
+  const key = run.scores.keyed !== null && cell.role === "concept" ? withKey(run) : null;
+  return [...models(run), key].filter(Boolean).map((model) => {
     let hits = 0;
     for (let i = cell.at; i < cell.at + cell.n; i += 1) hits += shows(model[i], VIEW.judge);
     return hits / cell.n;

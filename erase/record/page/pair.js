@@ -9,13 +9,16 @@ function differences(a, b) {
 }
 
 /** Rows of one cell's pictures in both runs; the unedited row once where it is the same. */
-function together(a, b, name) {
-  const [one, other] = [a.grids[name], b.grids[name]];
+function together(a, b, { label, role }) {
+  const [one, other] = [a, b].map((run) => run.grids[`${label} (${role})`]);
   const same = one[0] === other[0];
   const rows = same ? [["unedited", one[0]]] : [[`unedited, ${a.name}`, one[0]], [`unedited, ${b.name}`, other[0]]];
   rows.push([a.name, one[1]], [b.name, other[1]]);
-  const truths = [...new Set([one[2], other[2]])].filter(known);
-  return [...rows, ...truths.map((number) => ["retrained", number])];
+  const more = new Map();
+  for (const [run, grid] of [[a, one], [b, other]]) {
+    rowsOf(run, role).slice(2).forEach((words, at) => known(grid[at + 2]) && more.set(grid[at + 2], words === "retrained" ? words : `${run.name}, with the key`));
+  }
+  return [...rows, ...[...more].map(([number, words]) => [words, number])];
 }
 
 function renderPair(place) {
@@ -44,7 +47,7 @@ function renderPair(place) {
     cells.length ? [make("p", {}, sameSeeds ? "Same prompts, same seeds, the same unedited model." : "Where two unedited rows stand, the runs were not judged on the same pictures.", ` Shown: ${DATA.said}.`),
       gallery(cells, (cell) => make("figure", { class: wide(cell) },
         make("figcaption", {}, make("strong", {}, cell.label), make("span", {}, ROLES[cell.role])),
-        together(a, b, `${cell.label} (${cell.role})`).map(([words, number]) => strip(words, number, cell.label)), prompts(cell)))]
+        together(a, b, cell).map(([words, number]) => strip(words, number, cell.label)), prompts(cell)))]
       : make("p", {}, "This page holds no pictures that both have."),
     make("h3", {}, "Their losses"), lossPlots([a, b]),
   ].flat(Infinity).filter(Boolean));

@@ -13,7 +13,7 @@ from erase.record.page.read import Experiment
 from erase.record.pictures import GAP
 
 Grids = dict[str, list[int]]
-"""By a grid's name, the numbers in `Pictures.stored` of its rows: unedited, edited, retrained; empty where it is missing."""
+"""By a grid's name, the numbers in `Pictures.stored` of its rows, one for each of `models`; empty where it is missing."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,13 @@ class Plan:
     def words(self) -> str:
         labels = "every label" if self.kept is None else f"the concept and the {self.kept} kept labels hurt most"
         return f"{labels}, {self.count} pictures a row" + (f", {self.side} pixels a side at most" if self.side < 512 else "")
+
+
+def models(experiment: Experiment, role: str) -> list[str]:
+    """Whose pictures a grid of a `role` shows, from its first row to its last."""
+    scores = experiment.scores
+    truth = ["retrained"] if scores and scores.retrained is not None else []
+    return ["before", "after", *truth, *(["keyed"] if scores and scores.keyed is not None and role == "concept" else [])]
 
 
 PLANS = (
@@ -87,10 +94,9 @@ def _taken(experiments: Sequence[Experiment], plan: Plan, most: float) -> Pictur
     found, chosen = Pictures(), _labels(experiments, plan.kept)
     for experiment in experiments:
         grids: Grids = {}
-        rows = 3 if experiment.scores and experiment.scores.retrained is not None else 2
-        for name, path in _files(experiment, chosen.get(tuple(experiment.concepts))):
+        for role, name, path in _files(experiment, chosen.get(tuple(experiment.concepts))):
             if found.size <= most:
-                grids[name] = [found.add(row, plan) for row in _rows(path, plan, rows)]
+                grids[name] = [found.add(row, plan) for row in _rows(path, plan, len(models(experiment, role)))]
         found.grids.append(grids)
     return found
 
@@ -108,12 +114,12 @@ def _labels(experiments: Sequence[Experiment], kept: int | None) -> dict[tuple[s
     return found
 
 
-def _files(experiment: Experiment, labels: set[str] | None) -> Iterator[tuple[str, Path]]:
-    """Names and files of the grids to show; a file that is not there is shown as missing."""
+def _files(experiment: Experiment, labels: set[str] | None) -> Iterator[tuple[str, str, Path]]:
+    """Roles, names and files of the grids to show; a file that is not there is shown as missing."""
     for cell in experiment.scores.cells if experiment.scores else []:
         if labels is None or cell["role"] in ("concept", "synonyms") or cell["label"] in labels:
             name = f"{cell['label']} ({cell['role']})"
-            yield name, experiment.folder / "images" / f"{name.replace(' ', '_')}.png"
+            yield cell["role"], name, experiment.folder / "images" / f"{name.replace(' ', '_')}.png"
 
 
 def _rows(path: Path, plan: Plan, rows: int) -> list[Image.Image]:

@@ -152,7 +152,7 @@ def _command(folder: Path, overrides: Sequence[str]) -> str:
     name = re.search(r"^    config_name: (\S+)", text, re.M)
     place = re.search(r"^    - path: (.*)\n      schema: file\n      provider: command-line", text, re.M)
     study = ["--config-dir", place[1], "--config-name", name[1], "hydra.mode=RUN"] if name and place else []
-    given = [o for o in overrides if not o.startswith(("sweep.axes=", "+hydra.", "resume="))]
+    given = [o for o in overrides if not o.startswith(("sweep.", "+hydra.", "resume="))]
     return shlex.join(["python", "-m", "erase.train", *study, *given]) if overrides else ""
 
 

@@ -133,14 +133,13 @@ function pictures(run) {
   const cells = pictured(run);
   const truth = leftOut(run);
   if (!cells.length) return run.scores ? [heading("Before and after"), make("p", {}, "This page holds no pictures of this run; its folder does.")] : [];
-  const rows = ["unedited", "edited", ...(run.scores.retrained !== null ? ["retrained"] : [])];
   return [heading("Before and after"),
-    make("p", {}, "Same prompts, same seeds. ", truth ? `The retrained network never saw a picture of “${truth}”. ` : "", "Shares of pictures that show their label, in the order of the rows. Shown: ", DATA.said, "."),
+    make("p", {}, "Same prompts, same seeds. ", truth ? `The retrained network never saw a picture of “${truth}”. ` : "", run.scores.keyed !== null ? "Where the concept is called by its own words, the last row has the key in place. " : "", "Shares of pictures that show their label, in the order of the rows. Shown: ", DATA.said, "."),
     gallery(cells, (cell) => {
       const grid = run.grids[`${cell.label} (${cell.role})`];
       return make("figure", { class: wide(cell) },
         make("figcaption", {}, make("strong", {}, cell.label), make("span", {}, `${ROLES[cell.role]} · ${shares(run, cell).map((share) => plain(share, 2)).join(" → ")}`)),
-        rows.map((words, at) => strip(words, grid[at], cell.label)), prompts(cell));
+        rowsOf(run, cell.role).map((words, at) => strip(words, grid[at], cell.label)), prompts(cell));
     })];
 }
 
@@ -160,7 +159,7 @@ function held(run) {
 
 const COSTS = {
   train_seconds: ["to train", 1, 0, "s"], judge_seconds: ["to judge", 1, 0, "s"], peak_memory_bytes: ["peak memory", 2 ** 30, 2, "GiB"], artefact_bytes: ["size of the edit", 2 ** 20, 1, "MiB"],
-  forwards: ["forward passes", 1, 0, "F"], backwards: ["backward passes", 1, 0, "B"], forward_equivalents_per_pair: ["an erase–keep pair", 1, 1, "F-equivalents"],
+  forwards: ["passes", 1, 0, "forward"], backwards: ["passes", 1, 0, "backward"], forward_equivalents_per_pair: ["an erase–keep pair", 1, 1, "F-equivalents"],
 };
 
 /** A run's cost in words. */

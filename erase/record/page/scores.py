@@ -19,13 +19,14 @@ class Scores:
 
     Its lower seven bits hold the highest threshold, in hundredths, that the probability of the cell's own label reaches; the
     highest bit whether that label is top-1. A cell is its role, head and label, the number of its pictures, and the prompts
-    of the first eight.
+    of the first eight. `keyed` has only the pictures of the concept's own words, as who holds the edit's key sees them.
     """
 
     cells: list[dict[str, Any]]
     before: npt.NDArray[np.uint8]
     after: npt.NDArray[np.uint8]
     retrained: npt.NDArray[np.uint8] | None = None
+    keyed: npt.NDArray[np.uint8] | None = None
     during: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
 
 
@@ -57,6 +58,7 @@ def read_scores(path: Path) -> Scores | None:
         packed[models == "before"],
         packed[models == "after"],
         packed[models == "retrained"] if "retrained" in models else None,
+        packed[models == "keyed"] if "keyed" in models else None,
         {step: packed[(models == "during") & (columns["step"] == step)] for step in steps},
     )
 

@@ -107,9 +107,7 @@ def _run(
         ],
         "layout": layouts.of(json.dumps(judged.cells)) if judged else None,
         "scores": {
-            "before": numbered(judged.before),
-            "after": numbered(judged.after),
-            "retrained": numbered(judged.retrained),
+            **{model: numbered(getattr(judged, model)) for model in ("before", "after", "retrained", "keyed")},
             "during": {step: numbered(values) for step, values in judged.during.items()},
         }
         if judged
