@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import synthetic
 import torch
+from conftest import ROOT
+from PIL import Image
 
 from erase.metric import Share
 from erase.record.page.read import find, read_all
@@ -178,6 +180,8 @@ def test_comparing_two(visit: Any, page_of_all: str):
     barn = pair.locator("figure", has=page.get_by_text("barn", exact=True))
     assert "no picture" in barn.inner_text()
     assert "pair=esd-church-0,adv_preserve-church-0" in page.url
+    page.goto(page.url.replace("adv_preserve-church-0", "esd-nude-0"))
+    assert pair.locator("table").first.locator("tbody th").all_inner_texts()[:2] == ["concept", "name"]
 
 
 @pytest.mark.parametrize("threshold", [20, 65])
@@ -397,6 +401,39 @@ def test_a_new_user_is_answered(visit: Any, page_of_all: str, runs: Path):
     hurt = max((name for name in best.figures if name.startswith("psr_1/")), key=lambda name: best.figures[name]["drop"])
     assert page.locator("#run .scroll[aria-label='damage by label'] tbody th").first.inner_text() == hurt.removeprefix("psr_1/")
     assert page.locator("#run pre").inner_text() == best.command
+
+
+def picture(page: Any, path: Path, first: str, last: str, height: int = 2000) -> Image.Image:
+    """The page from the top of one element to the end of another, `height` pixels at most, in 128 colours."""
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_function("[...document.querySelectorAll('.plot')].every((plot) => plot.querySelector('.main-svg'))")
+    places = [page.locator(selector).first.bounding_box() for selector in (first, last)]
+    top = max(0, places[0]["y"] + page.evaluate("scrollY") - 16)
+    bottom = places[1]["y"] + places[1]["height"] + page.evaluate("scrollY") + 16
+    clip = {"x": 0, "y": top, "width": page.viewport_size["width"], "height": min(height, bottom - top)}
+    page.screenshot(path=path, full_page=True, clip=clip)
+    with Image.open(path) as shot:
+        small = shot.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
+    return small
+
+
+def test_the_pictures_of_the_readme(visit: Any, page_of_all: str, tmp_path: Path):
+    """Of the made-up runs, to see that they come out; with README_RUNS=<run folders> of these, into docs/.
+
+    `README_RUNS=multirun/first python -m pytest -n 0 tests/record/test_browser.py -k readme`
+    """
+    out, address = tmp_path, page_of_all
+    if runs := os.environ.get("README_RUNS"):
+        out, address = ROOT / "docs", (tmp_path / "report.html").as_uri()
+        write(read_all(find(runs)), tmp_path / "report.html")
+    page = visit(address)
+    assert picture(page, out / "review.png", "header", "#trade").width == 1280
+    page = visit(address, scheme="dark")
+    assert picture(page, out / "review-run.png", "#run h3:has-text('Before and after')", "#run .grids", 1100).width == 1280
+    for name in ("review", "review-run"):
+        assert f"docs/{name}.png" in (ROOT / "README.md").read_text()
+        assert (out / f"{name}.png").stat().st_size < 300_000
 
 
 def test_the_policy_keeps_what_is_outside_out(visit: Any, page_of_all: str):

@@ -1,10 +1,14 @@
 // This file is two runs beside each other: what differs in their configs, their figures, pictures of the same seeds.
 
-/** Fields in which two runs differ; those that decide nothing (where things lie, who is told) last. */
+/** What a run says under a field's name, in words. */
+const setting = (run, name) => said(name === "concept" ? value(run, name) : run.chosen[name] ?? run.settings[name]);
+
+/** Fields in which two runs differ; those that decide nothing (where things lie, who is told) last. Another concept has other words. */
 function differences(a, b) {
-  const names = [...new Set([...Object.keys(a.chosen), ...Object.keys(b.chosen), ...Object.keys(a.settings), ...Object.keys(b.settings)])];
+  const names = [...new Set(["concept", ...[a, b].flatMap((run) => Object.keys(run.chosen)), ...[a, b].flatMap((run) => Object.keys(run.settings))])];
   const aside = (name) => DATA.indifferent.some((one) => `${name}.`.startsWith(`${one}.`));
-  const unlike = names.filter((name) => said(a.chosen[name] ?? a.settings[name]) !== said(b.chosen[name] ?? b.settings[name]));
+  const words = (name) => name.startsWith("concept.members.") && setting(a, "concept") !== setting(b, "concept");
+  const unlike = names.filter((name) => setting(a, name) !== setting(b, name) && !words(name));
   return unlike.map((name) => ({ name, aside: aside(name) })).sort((one, other) => one.aside - other.aside);
 }
 
@@ -32,7 +36,7 @@ function renderPair(place) {
     const small = (m) => fine(known(m.low) ? `${plain(m.low, digits)} – ${plain(m.high, digits)}` : "");
     return [words, plain(one.at, digits), small(one), plain(other.at, digits), small(other), change(other.at - one.at, digits)];
   });
-  const unlike = differences(a, b).map(({ name, aside }) => [aside ? fine(name) : name, ...[a, b].map((run) => make("code", {}, said(run.chosen[name] ?? run.settings[name]) || "–"))]);
+  const unlike = differences(a, b).map(({ name, aside }) => [aside ? fine(name) : name, ...[a, b].map((run) => make("code", {}, setting(run, name) || "–"))]);
   const both = Object.keys(a.grids).filter((name) => name in b.grids);
   const cells = pictured(a).filter((cell) => both.includes(`${cell.label} (${cell.role})`));
   const sameSeeds = cells.every((cell) => a.grids[`${cell.label} (${cell.role})`][0] === b.grids[`${cell.label} (${cell.role})`][0]);
