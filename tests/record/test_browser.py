@@ -409,7 +409,7 @@ def picture(page: Any, path: Path, first: str, last: str, height: int = 2000) ->
     page.wait_for_function("[...document.querySelectorAll('.plot')].every((plot) => plot.querySelector('.main-svg'))")
     places = [page.locator(selector).first.bounding_box() for selector in (first, last)]
     top = max(0, places[0]["y"] + page.evaluate("scrollY") - 16)
-    bottom = places[1]["y"] + places[1]["height"] + page.evaluate("scrollY") + 16
+    bottom = places[1]["y"] + places[1]["height"] + page.evaluate("scrollY") + 4
     clip = {"x": 0, "y": top, "width": page.viewport_size["width"], "height": min(height, bottom - top)}
     page.screenshot(path=path, full_page=True, clip=clip)
     with Image.open(path) as shot:

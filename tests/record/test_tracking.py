@@ -30,21 +30,36 @@ def test_an_offline_run_of_wandb_is_complete(finished: Path):
         assert summary[name] == pytest.approx(value), name
     assert {"psr_1/drop", "psr_1/barn_after_low", "cost/train_seconds"} <= {*summary}
 
+    sent = [
+        *(f.artifact for f in found),
+        *(f.request.log_artifact.artifact for f in found if f.request.HasField("log_artifact")),
+    ]
+    files = {a.name: {e.path: Path(e.local_path) for e in a.manifest.contents} for a in sent if a.type}
+
     def table(name: str) -> Mapping[str, Any]:
-        return json.loads((path.parent / "files" / summary[f"{name}/path"]).read_text())
+        """A table as W&B shows it; the history's own copy has words in place of pictures."""
+        assert (path.parent / "files" / summary[f"{name}/path"]).is_file()
+        return json.loads(held_by(name)[f"{name}.table.json"].read_text())
+
+    def held_by(name: str) -> Mapping[str, Path]:
+        (held,) = (inside for of, inside in files.items() if of.endswith(f"-{name}"))
+        return held
 
     grids = table("grids")
     assert grids["columns"] == ["name", "figure", "before", "after", "drop", "retrained", "picture"]
     assert len(grids["data"]) == len(list((finished / "images").iterdir()))
     (barn,) = (row for row in grids["data"] if row[1] == "psr_1/barn")
     assert barn[3] == metrics["figures"]["psr_1/barn"]["after"]
-    assert (path.parent / "files" / barn[6]["path"]).is_file()
+    with Image.open(held_by("grids")[barn[6]["path"]]) as picture:
+        assert picture.size == (barn[6]["width"], barn[6]["height"])
     held = [json.loads(line) for line in (finished / "adversary.jsonl").read_text().splitlines()]
     assert [row[2] for row in table("adversary")["data"]] == [name for choice in held for name in choice["chosen"]]
 
-    sent = [f.request.log_artifact.artifact for f in found if f.request.HasField("log_artifact")]
-    (edit,) = (artefact for artefact in [*sent, *(f.artifact for f in found)] if artefact.type == "edit")
-    assert {entry.path for entry in edit.manifest.contents} == {"edit.json", "edit.safetensors"}
+    (edit,) = (artefact for artefact in sent if artefact.type == "edit")
+    assert {*files[edit.name]} == {"edit.json", "edit.safetensors"}
+    for name, file in files[edit.name].items():
+        assert file.read_bytes() == (finished / "edit" / name).read_bytes()
+    assert all(file.is_relative_to(finished) for inside in files.values() for file in inside.values())
     made = json.loads(edit.metadata)
     about = json.loads((finished / "edit" / "edit.json").read_text())
     assert {name: made[name] for name in ("base_hash", "config", "versions", "concepts")} == {
