@@ -30,10 +30,7 @@ def test_an_offline_run_of_wandb_is_complete(finished: Path):
         assert summary[name] == pytest.approx(value), name
     assert {"psr_1/drop", "psr_1/barn_after_low", "cost/train_seconds"} <= {*summary}
 
-    sent = [
-        *(f.artifact for f in found),
-        *(f.request.log_artifact.artifact for f in found if f.request.HasField("log_artifact")),
-    ]
+    sent = [f.artifact if f.HasField("artifact") else f.request.log_artifact.artifact for f in found]
     files = {a.name: {e.path: Path(e.local_path) for e in a.manifest.contents} for a in sent if a.type}
 
     def table(name: str) -> Mapping[str, Any]:
