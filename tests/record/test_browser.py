@@ -31,7 +31,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     setting."""
     place = tmp_path_factory.mktemp("runs")
     synthetic.write_runs(place, 11, notes=HOSTILE)
-    synthetic.write_run(place / "uce-church-1", "uce", seed=1, keyed=True, notes=HOSTILE)
+    synthetic.write_run(place / "uce-church-1", "uce", seed=1, images=16, keyed=True, notes=HOSTILE)
     synthetic.write_run(place / "esd-church-9", seed=9, state="failed", why=HOSTILE, notes=HOSTILE)
     (place / "esd-church-0" / "images" / "barn_(sibling).png").unlink()
     path = place / "uce-church-0" / "metrics.json"
@@ -111,6 +111,7 @@ def names(page: Any) -> list[str]:
 
 def test_sorting(visit: Any, page_of_all: str):
     page = visit(page_of_all)
+    assert "They were not all judged alike: see images" in page.locator("#lead").inner_text()
     values = [float(v) for v in column(page, "erased: own words") if v]
     assert values == sorted(values, reverse=True)
     assert column(page, "erased: own words")[-1] == ""  # the failed run stands last, however it is sorted

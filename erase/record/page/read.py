@@ -118,7 +118,7 @@ def _read(folder: Path, state: str | None) -> Experiment:
 
 def differing(experiments: Sequence[Experiment]) -> list[str]:
     """What was chosen differently: config groups first, then fields that decide, in the config's order."""
-    groups = dict.fromkeys(["concept", *(name for e in experiments for name in e.chosen)])
+    groups = dict.fromkeys(["concept", "method", *(name for e in experiments for name in e.chosen)])
     fields = dict.fromkeys(k for e in experiments for k in e.settings if not _aside(k))
     return [name for name in {**groups, **fields} if len({str(e.field(name)) for e in experiments if e.settings}) > 1]
 
