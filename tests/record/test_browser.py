@@ -253,7 +253,7 @@ def test_points_lead_to_their_runs(visit: Any, page_of_all: str):
     assert page.locator("#run h2").inner_text() == name
     assert "retrained without it" in page.locator("#trade-plot .legend").text_content()
     page.select_option("#trade-y", "attack/paraphrase/asr")
-    assert "The Pareto front of 1 runs" in page.locator("#trade-table").inner_text()
+    assert "The Pareto front of 1 run:" in page.locator("#trade-table").inner_text()
     page.locator("#trade-table a").click()
     text = " ".join(page.locator("#run").inner_text().split())
     assert "Attacks" in text

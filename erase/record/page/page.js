@@ -18,7 +18,7 @@ function tradeOff() {
   return [make("h2", { tabindex: -1 }, ALONE ? "Between the known ends" : "The trade-off"),
     make("p", {}, "What was erased against what was kept, with 95 % intervals. The unedited and the retrained model are the known ends.", ALONE ? "" : " A click on a point shows the run below."),
     make("div", { class: "controls", id: "trade-controls" }),
-    make("div", { class: "beside-plot" }, make("div", { class: "plot trade", id: "trade-plot", role: "img", "aria-label": "the trade-off picture; the table beside it names the runs of its front" }), boxed(make("div", { id: "trade-table" }), "the Pareto front"))];
+    make("div", { class: "beside-plot" }, make("div", { class: "plot trade", id: "trade-plot", role: "img", "aria-label": "the trade-off picture; the table beside it has its figures" }), boxed(make("div", { id: "trade-table" }), ALONE ? "figures of the picture" : "the Pareto front"))];
 }
 
 /** Go to a section without a trace in the address, which is the view's. */

@@ -142,7 +142,7 @@ function renderTrade(place, runs) {
     make("label", { class: "over" }, "Across", select("x", x, measures)), make("label", { class: "over" }, "Up", select("y", y, measures)),
     groups ? make("label", { class: "over" }, "Colour and shape", select("colour", groups, DATA.differing.map((name) => [name, name]))) : "");
   place.replaceChildren(
-    make("p", { class: "fine" }, `The Pareto front of ${all.length} runs: no other run is better in one and as good in the other.${many ? " Intervals are drawn of these and of the run shown below." : ""}`),
+    ALONE ? "" : make("p", { class: "fine" }, `The Pareto front of ${all.length === 1 ? "1 run" : `${all.length} runs`}: no other run is better in one and as good in the other.${many ? " Intervals are drawn of these and of the run shown below." : ""}`),
     make("table", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col", class: "text" }, "run"), ...[x, y].map((key) => make("th", { scope: "col", class: "tight" }, MEASURES.get(key).words)))),
       make("tbody", {}, [...best].reverse().map((p) => make("tr", {}, make("th", { scope: "row", class: "text long" }, runLink(p.run)),
         make("td", {}, plain(p.x.at, MEASURES.get(x).digits)), make("td", {}, plain(p.y.at, MEASURES.get(y).digits)))))));
