@@ -1,13 +1,14 @@
 # make erase   a virtual environment, the package, the main job: a concept erased, a table, a report
 # make test    the same environment, all tests
 # make proof   sweeps of 36 runs, killed, on SLURM, on a full disk: half an hour
+# make bench   a page of 500 made-up runs: how long, how large, how fast it sorts
 # make lint    ruff and mypy
 
 PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: erase test proof lint clean
+.PHONY: erase test proof bench lint clean
 
 erase: .venv/ready
 	$(BIN)/python -m erase.train +method=adv_preserve concept=nudity
@@ -17,6 +18,9 @@ test: .venv/ready
 
 proof: .venv/ready
 	$(BIN)/python -m pytest -n 0 -m proof tests/test_proof.py
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/report.py
 
 lint: .venv/ready
 	$(BIN)/pip install -q ruff mypy -c constraints.txt

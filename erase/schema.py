@@ -80,6 +80,18 @@ class Export:
 
 
 @dataclass
+class Report:
+    """`python -m erase.report`."""
+
+    runs: Any = MISSING
+    format: str = "html"
+    out: str | None = None
+    title: str | None = None
+    pictures: float = 12
+    wandb: str | None = None
+
+
+@dataclass
 class Pretrain:
     """`python -m erase.pretrain`."""
 

@@ -24,7 +24,10 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     from erase.metric.figures import figures
     from erase.model.edit import Edit
     from erase.record.console import table
+    from erase.record.page.read import read
+    from erase.record.page.write import write
     from erase.record.run import Run, peak_memory, provenance, reset_peak_memory
+    from erase.record.tracking import Outcome
 
     if config.checkpoint_every < 1:
         raise BadInput(f"checkpoint_every={config.checkpoint_every} must be at least 1.")
@@ -107,7 +110,9 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
                     str(step): figures(before, judged, judge, retrained) for step, judged in passed.items()
                 }
             grids = run.write(result, before, after, passed, retrained, keyed)
-            tracker.finish(found, run.choices(), grids)
+            write([read(folder, "finished")], folder / "report.html")
+            made = {name: value for name, value in edit.about.items() if name != "base_tensors"}  # hundreds, in edit.json
+            tracker.finish(Outcome(result, run.choices(), grids, run.edit, made))
         finally:
             tracker.close()
     table(config.name, result, folder)

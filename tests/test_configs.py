@@ -1,5 +1,6 @@
 """Every YAML composes, fits the constructor that it names, and builds where nothing outside is needed."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,11 @@ def chosen(group: str, option: str) -> list[str]:
 
 
 def test_no_option_is_missed():
-    assert len(OPTIONS) == 54
+    assert len(OPTIONS) == 56
     assert {g for g, _ in OPTIONS} == {*AXES, "concept", "method", "trainer", "experiment"}
     files = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parent.parent.name not in ("preset", "hydra")]
     assert len(files) == len(OPTIONS)
-    assert sorted(p.stem for p in CONF.glob("*.yaml")) == ["export", "generate", "pretrain", "train"]
+    assert sorted(p.stem for p in CONF.glob("*.yaml")) == ["export", "generate", "pretrain", "report", "train"]
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
@@ -42,7 +43,10 @@ def test_option_composes_and_fits_its_constructor(group: str, option: str):
     node = config.get(group, {})  # an experiment is no field
     if "_target_" in node:
         check(get_object(node["_target_"]), node, group)
-    if group in AXES:
+    if option == "tensorboard" and not any(map(find_spec, ("tensorboard", "tensorboardX"))):
+        with pytest.raises(BadInput, match=r"logger=tensorboard needs tensorboard: pip install 'erase\[tensorboard\]'."):
+            build(node, group)
+    elif group in AXES:
         assert build(node, group) is not None
 
 

@@ -14,11 +14,13 @@ BLOCKS = re.findall(r"```(?:bash|sh)\n(.*?)```", README, re.S)
 COMMANDS = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line.strip()]
 TRAIN = [c for c in COMMANDS if c.startswith("python -m erase.train")]
 MADE = [c for c in COMMANDS if re.match(r"python -m erase\.(generate|export)", c)]
+REVIEWED = [c for c in COMMANDS if c.startswith("python -m erase.report")]
 
 
 def test_readme_shows_the_commands():
     assert len(TRAIN) >= 4
     assert len(MADE) >= 2
+    assert len(REVIEWED) >= 2
     assert {"make erase", "make test"} <= set(COMMANDS)
 
 
@@ -43,6 +45,14 @@ def test_what_a_run_is_for(line: str, command: Command, finished: Path, keyed: P
     arguments = [f"run={run}" if a.startswith("run=") else a for a in arguments]
     done = command(module.removeprefix("erase."), *arguments)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("line", REVIEWED)
+def test_review(line: str, command: Command, finished: Path):
+    _, _, module, *arguments = shlex.split(line, comments=True)
+    done = command(module.removeprefix("erase."), *(a.replace("outputs", str(finished.parent)) for a in arguments))
+    assert done.returncode == 0, done.stderr
+    assert "adv_preserve-church-0" in done.stdout or "report.html: 1 run," in done.stdout
 
 
 def test_python_example(finished: Path, tmp_path: Path):

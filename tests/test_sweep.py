@@ -3,11 +3,9 @@
 import json
 import os
 import signal
-import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from conftest import QUICK, ROOT, Command, Once
 from filelock import FileLock
 from joblib import cpu_count
 from safetensors.torch import load_file
-from wandb.proto import wandb_internal_pb2
+from wandb_file import records
 
 KILLED = ["-m", "+method=adv_preserve", "concept=church", "seed=0,1", *QUICK, "steps=12", "checkpoint_every=3"]
 KILLED += ["preservation.every=4", "sweep.name=killed"]
@@ -90,21 +88,6 @@ def test_killed_twice_it_ends_as_if_undisturbed(killed: Path, command: Command, 
     assert done.returncode == 0, done.stderr
     assert "2 runs, 0 to do, 2 finished before" in done.stderr
     assert [(p, p.stat().st_mtime_ns) for p in tmp_path.glob("multirun/killed/*/*")] == states
-
-
-def records(path: Path, block: int = 32768) -> Iterator[wandb_internal_pb2.Record]:
-    """What a .wandb file holds: LevelDB's log of protobuf records, behind a head of seven bytes."""
-    data, part, at = path.read_bytes(), b"", 7
-    while at + 7 <= len(data):
-        if block - at % block < 7:  # no room for a head: the rest of a block is padding
-            at += block - at % block
-            continue
-        _, size, kind = struct.unpack("<IHB", data[at : at + 7])
-        part += data[at + 7 : at + 7 + size]
-        at += 7 + size
-        if kind in (1, 4):  # whole, or the last part of one
-            yield wandb_internal_pb2.Record.FromString(part)
-            part = b""
 
 
 def test_what_wandb_is_told(killed: Path):

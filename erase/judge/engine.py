@@ -106,7 +106,10 @@ class Engine:
 
 
 def rows(judged: Sequence[Judged], which: str, step: int | None = None) -> list[dict[str, object]]:
-    """Raw scores, a row a picture; `which` is before, during, after, keyed or retrained, `step` an edit's number of updates."""
+    """Raw scores, a row a picture: what the judge sees first, the probability of the label asked for, those of every head.
+
+    `which` is before, during, after, keyed or retrained, `step` the number of updates of an edit.
+    """
     return [
         {
             "model": which,
@@ -114,10 +117,12 @@ def rows(judged: Sequence[Judged], which: str, step: int | None = None) -> list[
             **{k: v for k, v in asdict(j.cell).items() if k not in ("prompts", "seeds", "batch")},
             "prompt": j.cell.prompts[i],
             "seed": j.cell.seeds[i],
-            "top": j.top[i],
+            "top": top[i],
+            "probability": float(own[i]),
             "clip_score": float(j.clip_scores[i]),
             **{f"probabilities_{head}": p[i].tolist() for head, p in j.probabilities.items()},
         }
         for j in judged
+        for top, own in [(j.top, j.probabilities[j.cell.head][:, j.labels.index(j.cell.label)])]
         for i in range(len(j.cell.seeds))
     ]

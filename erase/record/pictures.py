@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from PIL import Image
 from torch import Tensor
 
+GAP = 2
+"""White pixels between pictures."""
 
-def grid(rows: Sequence[Tensor], gap: int = 2, scale: int = 1) -> Image.Image:
+
+def grid(rows: Sequence[Tensor], gap: int = GAP, scale: int = 1) -> Image.Image:
     """Rows of uint8 pictures, each (count, 3, height, width), as one image on white; `scale` enlarges pixels."""
     height, width = rows[0].shape[-2:]
     columns = max(len(r) for r in rows)

@@ -24,7 +24,6 @@ from erase.errors import BadInput, Busy
 from erase.judge.engine import Judged, rows
 from erase.record.key import deciding
 from erase.record.pictures import before_after
-from erase.record.report import write_report
 
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "hydra-core", "omegaconf", "lightning", "torchmetrics", "safetensors")
 
@@ -176,7 +175,7 @@ class Run:
         retrained: Sequence[Judged] = (),
         keyed: Sequence[Judged] = (),
     ) -> dict[str, Image.Image]:
-        """Write down what came out: metrics.json, scores.parquet, images/, report.html. Returns the grids by name.
+        """Write down what came out: metrics.json, scores.parquet, images/. Returns the grids by name.
 
         The weights of what was `passed`, by update, are judged then and go; a run resumed after that keeps their rows.
         """
@@ -203,7 +202,6 @@ class Run:
         for name, grid in grids.items():
             grid.save(self.folder / "images" / f"{name.replace(' ', '_')}.png")
         write_json(self.folder / "metrics.json", result)
-        write_report(self.folder, self.settings or {}, result, self.losses(), self.choices(), before, after, retrained, keyed)
         for step in passed:
             self.waypoint(step).unlink()
         return grids

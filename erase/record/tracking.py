@@ -1,15 +1,47 @@
-"""This file is where figures go besides the run folder: Weights & Biases, or nowhere."""
+"""This file is where figures go besides the run folder: Weights & Biases, another of Lightning's loggers, or nowhere."""
 
+import importlib.util
 import os
+import re
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from lightning.pytorch.loggers import Logger
+import numpy as np
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from PIL import Image
 
 from erase.errors import BadInput
+
+PARTS = ("before", "after", "after_low", "after_high", "drop", "drop_low", "drop_high", "retrained")
+"""What of a figure is sent."""
+
+GRIDS, HELD = "grids", "adversary"
+"""Tables: a picture and its figure a row; a concept that was held, and when, a row."""
+
+
+def figure_name(figure: str, part: str) -> str:
+    """`esr_1/after`, `psr_1/church_after`: names that stand together when they are sorted, one folder a figure."""
+    return f"{figure}_{part}" if "/" in figure else f"{figure}/{part}"
+
+
+def numbers(result: Mapping[str, Any]) -> dict[str, float]:
+    """Figures and cost of a run (what metrics.json holds) under the names that they are sent with."""
+    figures = {figure_name(n, p): f[p] for n, f in result["figures"].items() for p in PARTS if p in f}
+    return figures | {f"cost/{name}": value for name, value in result["cost"].items()}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of a run: what metrics.json holds, what was held when, grids by name, the edit's folder and provenance."""
+
+    result: Mapping[str, Any]
+    choices: Sequence[Mapping[str, Any]]
+    grids: Mapping[str, Image.Image]
+    edit: Path
+    about: Mapping[str, Any]
 
 
 class Tracker(Protocol):
@@ -18,9 +50,7 @@ class Tracker(Protocol):
     def open(self, folder: Path, name: str, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
         """A Lightning logger for the losses."""
 
-    def finish(
-        self, figures: Mapping[str, Any], choices: Sequence[Mapping[str, Any]], grids: Mapping[str, Image.Image]
-    ) -> None:
+    def finish(self, outcome: Outcome) -> None:
         """Send what came out."""
 
     def close(self) -> None:
@@ -33,13 +63,41 @@ class Nowhere:
     def open(self, folder: Path, name: str, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
         return None
 
-    def finish(
-        self, figures: Mapping[str, Any], choices: Sequence[Mapping[str, Any]], grids: Mapping[str, Image.Image]
-    ) -> None:
+    def finish(self, outcome: Outcome) -> None:
         pass
 
     def close(self) -> None:
         pass
+
+
+class CSV(Nowhere):
+    """Lightning's table of losses, in csv/version_0 of the run folder, version_1 when it goes on. metrics.json has figures."""
+
+    def open(self, folder: Path, name: str, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
+        return CSVLogger(folder, "csv")
+
+
+class TensorBoard(Nowhere):
+    """TensorBoard's event files, in tensorboard/ of the run folder: losses, figures beside the config, grids."""
+
+    def __init__(self) -> None:
+        if not any(map(importlib.util.find_spec, ("tensorboard", "tensorboardX"))):
+            raise BadInput("logger=tensorboard needs tensorboard: pip install 'erase[tensorboard]'.")
+
+    def open(self, folder: Path, name: str, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
+        self.logger = TensorBoardLogger(folder, "tensorboard", version="", default_hp_metric=False)
+        self.config = config
+        return self.logger
+
+    def finish(self, outcome: Outcome) -> None:
+        self.logger.log_hyperparams(self.config, numbers(outcome.result))
+        for name, grid in outcome.grids.items():
+            self.logger.experiment.add_image(f"grid/{name}", np.asarray(grid), dataformats="HWC")
+        self.logger.save()
+
+    def close(self) -> None:
+        if hasattr(self, "logger"):
+            self.logger.experiment.close()
 
 
 class WandB:
@@ -66,24 +124,38 @@ class WandB:
         self.logger = WandbLogger(name, str(folder), project=self.project, offline=offline, log_model=False, **settings)
         return self.logger
 
-    def finish(
-        self, figures: Mapping[str, Any], choices: Sequence[Mapping[str, Any]], grids: Mapping[str, Image.Image]
-    ) -> None:
+    def finish(self, outcome: Outcome) -> None:
         import wandb
 
         run = self.logger.experiment
-        for name, figure in figures.items():
-            for part in {"before", "after", "retrained"} & {*figure}:
-                run.summary[f"{name}/{part}" if "/" not in name else f"{name}_{part}"] = figure[part]
-        if choices:
+        run.summary.update(numbers(outcome.result))
+        if outcome.choices:
             table = wandb.Table(["step", "rank", "concept", "score"])
-            for choice in choices:
+            for choice in outcome.choices:
                 for rank, concept in enumerate(choice["chosen"]):
                     table.add_data(choice["step"], rank, concept, choice["scores"][concept])
-            run.log({"adversary": table})
-        run.log({f"grid/{name}": wandb.Image(grid) for name, grid in grids.items()})
+            run.log({HELD: table})
+        run.log({f"grid/{name}": wandb.Image(grid) for name, grid in outcome.grids.items()})
+        run.log({GRIDS: _pictured(outcome.result["figures"], outcome.grids)})
+        # named by the run, versioned by what it holds: a resumed run sends no second one
+        artefact = wandb.Artifact(re.sub(r"[^\w.-]", "-", f"edit-{run.name}")[:128], "edit", metadata=dict(outcome.about))
+        artefact.add_dir(str(outcome.edit))
+        run.log_artifact(artefact)
 
     def close(self) -> None:
         import wandb
 
         wandb.finish()
+
+
+def _pictured(figures: Mapping[str, Any], grids: Mapping[str, Image.Image]) -> Any:
+    """A row a grid: its picture, the figure that speaks of it, and what that says."""
+    import wandb
+
+    table = wandb.Table(["name", "figure", "before", "after", "drop", "retrained", "picture"])
+    for name, grid in grids.items():
+        label, _, role = name.rpartition(" (")
+        figure = {"concept)": "esr_1", "synonyms)": "esr_1_synonyms"}.get(role, f"psr_1/{label}")
+        said = [figures.get(figure, {}).get(part) for part in ("before", "after", "drop", "retrained")]
+        table.add_data(name, figure, *said, wandb.Image(grid))
+    return table

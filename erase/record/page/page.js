@@ -1,0 +1,99 @@
+// This file puts the page together, and draws anew what a change of the view touches.
+
+COLUMNS = allColumns();
+
+/** The page's sections: id, words in the list of contents, what stands in it. */
+const SECTIONS = [
+  !ALONE && ["experiments", "Experiments", () => [make("h2", { tabindex: -1 }, "Experiments"), make("div", { class: "controls", id: "filters" }), make("p", { id: "shown", role: "status" }),
+    make("details", { id: "column-choice" }, make("summary", {}, "Columns"), make("div", { class: "checks", id: "columns" })), make("div", { id: "table" })]],
+  !ALONE && ["trade", "Trade-off", tradeOff],
+  !ALONE && ["damage", "What was hurt", () => []],
+  !ALONE && ["failed", "What did not finish", () => []],
+  ["run", ALONE ? "" : "One run", () => []],
+  !ALONE && ["pair", "Two runs", () => []],
+  ALONE && ["trade", "", tradeOff],
+].filter(Boolean);
+
+function tradeOff() {
+  return [make("h2", { tabindex: -1 }, ALONE ? "Between the known ends" : "The trade-off"),
+    make("p", {}, "What was erased against what was kept, with 95 % intervals. The unedited and the retrained model are the known ends.", ALONE ? "" : " A click on a point shows the run below."),
+    make("div", { class: "controls", id: "trade-controls" }),
+    make("div", { class: "beside-plot" }, make("div", { class: "plot trade", id: "trade-plot", role: "img", "aria-label": "the trade-off picture; the table beside it has its figures" }), boxed(make("div", { id: "trade-table" }), ALONE ? "figures of the picture" : "the Pareto front"))];
+}
+
+/** Go to a section without a trace in the address, which is the view's. */
+function go(event, id) {
+  event.preventDefault();
+  const section = document.getElementById(id);
+  section.scrollIntoView();
+  section.querySelector("h2, h3")?.focus({ preventScroll: true });
+}
+
+const SEEN = new Map();
+
+/** Draw a section unless what it depends on is as before. The keyboard stays where it was: on what is named alike. */
+function when(id, depends, drawing) {
+  const now = JSON.stringify(depends);
+  if (SEEN.get(id) === now) return;
+  SEEN.set(id, now);
+  const [place, active] = [document.getElementById(id), document.activeElement];
+  const mark = place.contains(active) && [...active.attributes].find(({ name }) => name === "id" || name.startsWith("data-"));
+  drawing(place);
+  if (mark && !active.isConnected) place.querySelector(`[${mark.name}="${CSS.escape(mark.value)}"]`)?.focus({ preventScroll: true });
+}
+
+function render() {
+  const { judge, filter, run, pair: picked, columns: list, sort, x, y, colour: hue } = VIEW;
+  const measured = RUNS.some((one) => one.scores);
+  if (measured) when("judge", [judge], renderJudge);
+  const runs = shown();
+  if (!ALONE) {
+    when("filters", [], renderFilter);
+    const text = document.getElementById("filter");
+    if (document.activeElement !== text || text.value.trim() !== filter.trim()) text.value = filter;
+    when("columns", [list], renderColumns);
+    when("table", [judge, filter, run, picked, list, sort], (place) => renderTable(place, runs));
+    when("pair", [judge, picked], renderPair);
+    when("damage", [judge, filter], (place) => renderDamage(place, runs));
+    when("failed", [filter], (place) => renderFailed(place, runs));
+  }
+  if (document.getElementById("trade")) when("trade-table", [judge, filter, run, x, y, hue], (place) => renderTrade(place, runs));
+  const chosen = ALONE ? RUNS[0] : BY_NAME.get(run) ?? sorted(runs)[0];
+  when("run", [judge, chosen?.name], (place) => (chosen ? renderRun(place, chosen) : place.replaceChildren(make("p", {}, "No run fits the filter."))));
+  for (const entry of document.querySelectorAll("#contents li")) entry.hidden = document.getElementById(entry.dataset.of).hidden;
+  document.querySelectorAll("a[data-run]").forEach((link) => link.setAttribute("href", address({ ...VIEW, run: link.dataset.run })));
+}
+
+/** What the page is about, in a line. */
+function lead() {
+  if (ALONE) return cost(RUNS[0]) || RUNS[0].state;
+  const states = new Map();
+  for (const run of RUNS) states.set(run.state, (states.get(run.state) ?? 0) + 1);
+  const counts = [...states].map(([state, n]) => `${n} ${state}`).join(", ");
+  // a lock's own part is what not all have alike; versions may differ, and a retrained network is its concept's
+  const unlike = [...new Set(DATA.runs.flatMap((run) => Object.keys(run.lock)))].filter((name) => !["versions", "retrained"].includes(name));
+  return `${counts}. They differ in ${DATA.differing.slice(0, 6).join(", ") || "nothing"}${DATA.differing.length > 6 ? ` and ${DATA.differing.length - 6} more` : ""}.`
+    + (unlike.length ? ` They were not all judged alike: see ${unlike.join(", ")} under “what it was judged with”.` : "");
+}
+
+function begin() {
+  const measured = RUNS.some((run) => run.figures.psr_1 || run.figures.esr_1);
+  const sections = SECTIONS.filter(([id]) => id !== "trade" || measured);
+  document.getElementById("lead").append(lead());
+  document.getElementById("main").append(make("div", { id: "judge" }), ...sections.map(([id, , content]) => make("section", { id }, content())));
+  const entries = sections.filter(([, words]) => words);
+  if (!ALONE) document.getElementById("contents").append(make("ul", {}, entries.map(([id, words]) => make("li", { "data-of": id }, make("a", { href: `#${id}`, onclick: (event) => go(event, id) }, words)))));
+  else document.getElementById("contents").remove();
+  VIEW = viewOf(location.hash);
+  render();
+}
+
+window.addEventListener("popstate", () => {
+  const before = VIEW.run;
+  if (/^#[\w-]+$/.test(location.hash)) return history.replaceState(null, "", address(VIEW)); // a link to a place on the page
+  VIEW = viewOf(location.hash);
+  render();
+  if (VIEW.run && VIEW.run !== before) go(new Event("run"), "run");
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { SEEN.clear(); render(); });
+begin();

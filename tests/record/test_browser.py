@@ -1,0 +1,442 @@
+"""The page in a real browser, as its readers use it: mouse, keyboard, phone, dark, a screen reader's rules, no network."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import synthetic
+import torch
+from conftest import ROOT
+from PIL import Image
+
+from erase.metric import Share
+from erase.record.page.read import find, read_all
+from erase.record.page.write import write
+
+api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="there is no chromium on this machine")
+REFUSED = "https://refused.example"
+HOSTILE = "</script><script>window.hurt = 1</script><img src=x onerror='window.hurt = 1'>"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve runs: one lacks a picture, one has an attack, one a key. One more failed with a hostile reason; all have a hostile
+    setting."""
+    place = tmp_path_factory.mktemp("runs")
+    synthetic.write_runs(place, 11, notes=HOSTILE)
+    synthetic.write_run(place / "uce-church-1", "uce", seed=1, images=16, keyed=True, notes=HOSTILE)
+    synthetic.write_run(place / "esd-church-9", seed=9, state="failed", why=HOSTILE, notes=HOSTILE)
+    (place / "esd-church-0" / "images" / "barn_(sibling).png").unlink()
+    path = place / "uce-church-0" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    attack = {"before": 1.0, "after": 0.4, "after_low": 0.3, "after_high": 0.5, "drop": 0.6, "retrained": 0.1, "n": 64}
+    path.write_text(json.dumps(metrics | {"figures": metrics["figures"] | {"attack/paraphrase/asr": attack}}))
+    return place
+
+
+@pytest.fixture(scope="module")
+def page_of_all(runs: Path) -> str:
+    write(read_all(find(str(runs))), runs / "report.html")
+    return (runs / "report.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def page_of_one(runs: Path) -> str:
+    write(read_all(find(str(runs / "adv_preserve-church-0"))), runs / "one.html")
+    return (runs / "one.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def windows(browser: Any) -> Iterator[dict[Any, Any]]:
+    """Windows that are open already, and what was asked and went wrong in any: a page takes a second to load, a view none."""
+    found: dict[Any, Any] = {"asked": [], "wrong": []}
+    yield found
+    for context in browser.contexts:
+        context.close()
+
+
+@pytest.fixture
+def visit(browser: Any, windows: dict[Any, Any]) -> Iterator[Any]:
+    """Go to an address of a page, in a fresh window if need be; then nothing was asked of a network, nothing hostile ran, no
+    error was met."""
+    asked, wrong = windows["asked"], windows["wrong"]
+
+    def visit(address: str, width: int = 1280, scheme: str = "light", fresh: bool = False) -> Any:
+        file, _, view = address.partition("#")
+        if fresh or (page := windows.get((file, width, scheme))) is None:
+            context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+            page = windows[file, width, scheme] = context.new_page()
+            page.on("request", lambda request: asked.append(request.url))
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on("console", lambda s: wrong.append(s.text) if s.type == "error" and REFUSED not in s.text else None)
+            page.goto(address)
+        else:
+            page.goto(f"{file}#{view}")  # a place in the same document: the page goes to that view
+        page.wait_for_selector(".plot .main-svg", timeout=60_000)
+        return page
+
+    yield visit
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert wrong == []
+    for key, page in windows.items():
+        assert key in ("asked", "wrong") or page.evaluate("window.hurt") is None
+
+
+def column(page: Any, words: str) -> list[str]:
+    """What the table of experiments says under the head `words`, without small print."""
+    heads = page.locator("#runs thead th").all_inner_texts()
+    at = next(i for i, head in enumerate(heads) if words in " ".join(head.split()))
+    script = "(rows, at) => rows.map((row) => row.children[at].firstChild?.textContent ?? '')"
+    return page.locator("#runs tbody tr").evaluate_all(script, at)
+
+
+def names(page: Any) -> list[str]:
+    return page.locator("#runs tbody th a").all_inner_texts()
+
+
+def test_sorting(visit: Any, page_of_all: str):
+    page = visit(page_of_all)
+    assert "They were not all judged alike: see images" in page.locator("#lead").inner_text()
+    values = [float(v) for v in column(page, "erased: own words") if v]
+    assert values == sorted(values, reverse=True)
+    assert column(page, "erased: own words")[-1] == ""  # the failed run stands last, however it is sorted
+    head = page.locator("[data-sort=psr_1_siblings]")
+    for order, down in (("descending", True), ("ascending", False)):
+        head.click()
+        values = [float(v) for v in column(page, "kept: siblings") if v]
+        assert values == sorted(values, reverse=down)
+        assert page.locator("th[aria-sort]").get_attribute("aria-sort") == order
+        assert head.evaluate("(button) => button === document.activeElement")
+    page.locator("[data-sort=damage]").click()  # where less is better, the least comes first
+    values = [float(v.replace("−", "-")) for v in column(page, "damage") if v]
+    assert values == sorted(values)
+
+
+def test_filtering(visit: Any, page_of_all: str, runs: Path):
+    page = visit(page_of_all)
+    assert len(names(page)) == 13
+    box = page.locator("#filter")
+    experiments = {e.name: e for e in read_all(find(str(runs)))}
+    for text, right in {
+        "method=esd": lambda e: e.field("method") == "esd",
+        "method!=esd concept=nude": lambda e: e.field("method") != "esd" and e.concepts == ["nude"],
+        "seed=0,9 state=failed": lambda e: e.state == "failed",
+        "esr_1>0.9": lambda e: e.figures and e.figures["esr_1"]["after"] > 0.9,
+        "psr_1.drop<=0.1": lambda e: e.figures and e.figures["psr_1"]["drop"] <= 0.1,
+        "weight>=0.5": lambda e: e.settings["preservation.weight"] >= 0.5,
+        "uce church": lambda e: e.name.startswith("uce-church"),
+        "nothing=1": lambda e: False,
+    }.items():
+        box.fill(text)
+        assert {*names(page)} == {name for name, e in experiments.items() if right(e)}, text
+        assert page.locator("#shown").inner_text().startswith(f"{len(names(page))} of 13 runs.")
+    page.locator("#clear").click()
+    page.select_option("#filter-field", "concept")
+    page.select_option("#filter-value", "church")
+    assert box.input_value() == "concept=church"
+    assert all("church" in name for name in names(page))
+    assert "church" in page.locator("#run h2").inner_text()
+
+
+def test_columns(visit: Any, page_of_all: str):
+    page = visit(page_of_all)
+    page.locator("#column-choice summary").click()
+    page.locator("[data-column=psr_1]").uncheck()
+    page.locator("[data-column=seed]").check()
+    heads = " ".join(page.locator("#runs thead").inner_text().split())
+    assert "seed" in heads
+    assert "kept: everything" not in heads
+
+
+def test_comparing_two(visit: Any, page_of_all: str):
+    page = visit(page_of_all)
+    for name in ("uce-church-0", "esd-church-0", "adv_preserve-church-0"):  # the third takes the place of the first
+        page.locator(f"[data-pick={name}]").click()
+    pair = page.locator("#pair")
+    text = pair.inner_text()
+    assert "What differs between their configs" in text
+    fields = pair.locator("table").first.locator("tbody th").all_inner_texts()
+    assert fields[:2] == ["method", "preservation"]
+    assert {"seed", "lr"}.isdisjoint(fields)
+    church = pair.locator("figure").first
+    assert church.locator(".row > span:first-child").all_inner_texts() == [
+        *("unedited", "esd-church-0", "adv_preserve-church-0", "retrained")
+    ]
+    assert church.locator("img").count() == 4
+    barn = pair.locator("figure", has=page.get_by_text("barn", exact=True))
+    assert "no picture" in barn.inner_text()
+    assert "pair=esd-church-0,adv_preserve-church-0" in page.url
+    page.goto(page.url.replace("adv_preserve-church-0", "esd-nude-0"))
+    assert pair.locator("table").first.locator("tbody th").all_inner_texts()[:2] == ["concept", "name"]
+
+
+@pytest.mark.parametrize("threshold", [20, 65])
+def test_the_slider_makes_figures_anew(threshold: int, visit: Any, page_of_all: str, runs: Path):
+    page = visit(page_of_all)
+    page.locator("#threshold").evaluate(f"(s) => {{ s.value = {threshold}; s.dispatchEvent(new Event('input')); }}")
+    assert f"judge={threshold}" in page.url
+    columns = [column(page, words) for words in ("erased: own words", "siblings", "with key")]
+    shown = dict(zip(names(page), zip(*columns, strict=True), strict=True))
+    assert shown["esd-church-0"][2] == ""
+    asked = (("after", "concept", True), ("after", "sibling", False), ("keyed", "concept", True))
+    for name in ("esd-church-0", "adv_preserve-nude-1", "uce-church-1"):
+        rows = pq.read_table(runs / name / "scores.parquet").to_pylist()
+        for at, (model, role, erased) in enumerate(asked):
+            found = [r["probability"] >= threshold / 100 for r in rows if (r["model"], r["role"]) == (model, role)]
+            if not found:
+                continue
+            seen = torch.tensor(found)
+            share = Share()
+            share.update(~seen if erased else seen)
+            value, low, high = share.compute()
+            assert float(shown[name][at]) == pytest.approx(value, abs=5.01e-4)  # a half is rounded up there, to even here
+            assert f"{low:.3f} – {high:.3f}" in page.locator(f"tr[data-row={name}]").inner_text()
+    page.locator("#judge-first").check()
+    assert "judge=" not in page.url
+
+
+def test_at_the_judges_first_choice_pages_and_files_agree(visit: Any, page_of_all: str, runs: Path):
+    page = visit(page_of_all)
+    made = page.evaluate("RUNS.map((run) => run.scores && [run.name, judged(run, null), run.figures])")
+    compared = 0
+    for name, found, written in filter(None, made):
+        for key, figure in found.items():
+            for part in ("before", "after", "after_low", "after_high", "retrained", "drop", "n"):
+                assert figure[part] == pytest.approx(written[key][part], rel=1e-4, abs=1e-4), (name, key, part)
+                compared += 1
+    assert compared > 1000
+    assert [name for name, figures, _ in filter(None, made) if "esr_1_key" in figures] == ["uce-church-1"]
+
+
+def test_the_address_keeps_the_view(visit: Any, page_of_all: str):
+    page = visit(page_of_all)
+    page.locator("#filter").fill("concept=church seed<9")
+    page.locator("[data-sort=psr_1]").click()
+    page.locator("[data-pick=esd-church-1]").click()
+    page.locator("[data-pick=uce-church-1]").click()
+    last = names(page)[-1]
+    page.locator("#runs a", has_text=last).click()
+    page.select_option("#trade-y", "psr_1")
+    other = visit(page.url, fresh=True)
+    assert names(other) == names(page)
+    assert other.locator("#filter").input_value() == "concept=church seed<9"
+    assert other.locator("#run h2").inner_text() == last
+    assert other.locator("#trade-y").input_value() == "psr_1"
+    assert "esd-church-1 and uce-church-1" in " ".join(other.locator("#pair").inner_text().split())
+    page.go_back()
+    page.go_back()
+    assert page.locator("#run h2").inner_text() == names(page)[0] != last
+    page.locator("nav a", has_text="What was hurt").click()  # a place on the page is not a view
+    assert "filter=concept" in page.url
+
+
+def test_points_lead_to_their_runs(visit: Any, page_of_all: str):
+    page = visit(page_of_all)
+    page.wait_for_function("document.getElementById('trade-plot').listens")
+    name = page.evaluate("document.getElementById('trade-plot').data.find((t) => t.customdata).customdata[0]")
+    page.evaluate(f"document.getElementById('trade-plot').emit('plotly_click', {{ points: [{{ customdata: '{name}' }}] }})")
+    assert page.locator("#run h2").inner_text() == name
+    assert "retrained without it" in page.locator("#trade-plot .legend").text_content()
+    page.select_option("#trade-y", "attack/paraphrase/asr")
+    assert "The Pareto front of 1 run:" in page.locator("#trade-table").inner_text()
+    page.locator("#trade-table a").click()
+    text = " ".join(page.locator("#run").inner_text().split())
+    assert "Attacks" in text
+    assert "33 %" in text  # (0.4 − 0.1) of (1 − 0.1)
+
+
+def test_names_are_data(visit: Any, page_of_all: str):
+    page = visit(f"{page_of_all}#run=esd-church-9&filter={HOSTILE}&sort={HOSTILE}")
+    page.locator("#clear").click()
+    assert HOSTILE in page.locator("#failed").inner_text()
+    page.locator("#run summary", has_text="configuration").click()
+    assert HOSTILE in page.locator("#run").inner_text()
+    page.select_option("#filter-field", "notes")
+    page.wait_for_timeout(200)  # what would run, has
+
+
+def test_a_key_is_shown_beside_what_it_opens(visit: Any, page_of_all: str, runs: Path):
+    page = visit(f"{page_of_all}#run=uce-church-1&pair=uce-church-1,uce-church-0")
+    figure = json.loads((runs / "uce-church-1" / "metrics.json").read_text())["figures"]["esr_1_key"]
+    text = " ".join(page.locator("#run").inner_text().split())
+    assert f"own words, with key {figure['before']:.3f} {figure['after']:.3f}" in text
+    church, held_out = page.locator("#run figure").nth(0), page.locator("#run figure").nth(1)
+    rows = ["unedited", "edited", "retrained"]
+    assert church.locator(".row > span:first-child").all_inner_texts() == [*rows, "edited, with the key"]
+    assert church.locator("figcaption").inner_text().endswith(f"{1 - figure['after']:.2f}")
+    assert held_out.locator(".row > span:first-child").all_inner_texts() == rows
+    both = page.locator("#pair figure").first.locator(".row > span:first-child").all_inner_texts()
+    assert both == ["unedited", "uce-church-1", "uce-church-0", "retrained", "uce-church-1, with the key"]
+
+
+def test_a_missing_picture_is_said(visit: Any, page_of_all: str):
+    page = visit(f"{page_of_all}#run=esd-church-0")
+    barn = page.locator("#run figure", has=page.get_by_text("barn", exact=True))
+    assert barn.inner_text().count("no picture") == 3
+    broken = "document.querySelector('#run img').src = 'data:image/webp;base64,AAAA'"
+    page.evaluate(broken)
+    page.wait_for_function("document.querySelector('#run figure').innerText.includes('no picture')")
+
+
+def test_a_single_run_is_the_same_page(visit: Any, page_of_one: str):
+    page = visit(page_of_one)
+    text = " ".join(page.locator("body").inner_text().split())
+    for words in ("What went, what stayed", "On the way", "What was hurt", "Before and after", "Losses", "What was held"):
+        assert words in text
+    assert "without a single picture of “church”" in text
+    assert "python -m erase.train method=adv_preserve concept=church seed=0" in text
+    assert page.locator("#runs").count() == 0
+    assert page.locator("#run .plot .main-svg").count() >= 2
+    assert all(page.locator("#run img").evaluate_all("(images) => images.map((i) => i.alt !== '' && i.naturalWidth > 0)"))
+
+
+def test_the_page_of_a_real_run(visit: Any, held: Path):
+    page = visit((held / "report.html").as_uri())
+    figures = json.loads((held / "metrics.json").read_text())["figures"]
+    text = " ".join(page.locator("body").inner_text().split())
+    for words in ("How far from the truth", "never saw a picture of “church”", f"{figures['distance_clip/far']['after']:.3f}"):
+        assert words in text
+    marks = page.locator("#run table").first.locator(".bar .retrained")
+    assert marks.first.get_attribute("style") == f"left:{100 * figures['esr_1']['retrained']:g}%"
+    assert marks.count() == 5
+
+
+@pytest.mark.parametrize("which", ["all", "one"])
+def test_a_phone_shows_all_of_it(which: str, visit: Any, page_of_all: str, page_of_one: str):
+    page = visit((page_of_all if which == "all" else page_of_one) + "#pair=esd-church-0,uce-nude-0", width=360)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    beside = """[...document.querySelectorAll('h2, h3, p, input, select, button, figure')]
+      .filter((e) => e.checkVisibility() && !e.closest('.scroll, .plot'))
+      .filter((e) => e.getBoundingClientRect().right > 361 || e.getBoundingClientRect().left < -1)
+      .map((e) => e.outerHTML.slice(0, 80))"""
+    assert page.evaluate(beside) == []
+
+
+def test_the_keyboard_is_enough(visit: Any, page_of_all: str):
+    page = visit(page_of_all)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
+
+    def reach(selector: str) -> None:
+        for _ in range(120):
+            if page.evaluate(f"document.activeElement.matches({json.dumps(selector)})"):
+                ring = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+                assert ring != "none", selector
+                return
+            page.keyboard.press("Tab")
+        raise AssertionError(f"{selector} is not reached")
+
+    reach("#judge input[type=radio]")
+    page.keyboard.press("ArrowRight")
+    assert "judge=50" in page.url
+    reach("#threshold")
+    page.keyboard.press("ArrowRight")
+    assert "judge=51" in page.url
+    reach("#filter")
+    page.keyboard.type("church")
+    assert all("church" in name for name in names(page))
+    reach("[data-sort=run]")
+    page.keyboard.press("Enter")
+    assert names(page) == sorted(names(page))
+    first, second = names(page)[:2]
+    for name in (first, second):
+        reach(f"[data-pick='{name}']")
+        page.keyboard.press("Space")
+    assert f"pair={first},{second}" in page.url
+    reach(f"[data-run='{second}']")
+    page.keyboard.press("Enter")
+    assert page.locator("#run h2").inner_text() == second
+    assert page.evaluate("document.activeElement.closest('section').id") == "run"
+
+
+@pytest.mark.parametrize(
+    ("which", "scheme", "width"), [("all", "light", 1280), ("all", "dark", 1280), ("all", "light", 360), ("one", "dark", 360)]
+)
+def test_no_serious_findings_of_axe(which: str, scheme: str, width: int, visit: Any, page_of_all: str, page_of_one: str):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    view = "#pair=esd-church-0,uce-nude-0&run=uce-church-0&judge=40"
+    page = visit(f"{page_of_all}{view}" if which == "all" else page_of_one, width, scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    found = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = false; })")
+    grave = [v for v in found if v["impact"] in ("serious", "critical", "moderate")]
+    assert [(v["id"], v["nodes"][0]["html"][:200], len(v["nodes"])) for v in grave] == []
+
+
+def test_light_and_dark_are_the_readers_choice(visit: Any, page_of_all: str):
+    shade = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number).reduce((a, b) => a + b) / 3"
+    text = "getComputedStyle(document.querySelector('#trade-plot .xtick text')).fill.match(/\\d+/g).map(Number)[0]"
+    page = visit(page_of_all, scheme="dark")
+    page.wait_for_selector("#trade-plot .xtick")
+    assert page.evaluate(shade) < 60
+    assert page.evaluate(text) > 180
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate(shade) > 200
+    page.wait_for_function(f"{text} < 80")
+    page.emulate_media(color_scheme="dark")
+
+
+def test_a_new_user_is_answered(visit: Any, page_of_all: str, runs: Path):
+    """Which run erased nudity best at less than two points of damage, what it damaged most, what command made it."""
+    page = visit(page_of_all)
+    page.locator("#filter").fill("concept=nude damage<0.02")
+    page.locator("#runs a").first.click()
+    nude = [e for e in read_all(find(str(runs))) if e.concepts == ["nude"] and e.figures and e.figures["psr_1"]["drop"] < 0.02]
+    best = max(nude, key=lambda e: (e.figures["esr_1"]["after"], e.figures["psr_1"]["after"]))
+    assert page.locator("#run h2").inner_text() == names(page)[0] == best.name
+    hurt = max((name for name in best.figures if name.startswith("psr_1/")), key=lambda name: best.figures[name]["drop"])
+    assert page.locator("#run .scroll[aria-label='damage by label'] tbody th").first.inner_text() == hurt.removeprefix("psr_1/")
+    assert page.locator("#run pre").inner_text() == best.command
+
+
+def picture(page: Any, path: Path, first: str, last: str, height: int = 2000) -> Image.Image:
+    """The page from the top of one element to the end of another, `height` pixels at most, in 128 colours."""
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_function("[...document.querySelectorAll('.plot')].every((plot) => plot.querySelector('.main-svg'))")
+    places = [page.locator(selector).first.bounding_box() for selector in (first, last)]
+    top = max(0, places[0]["y"] + page.evaluate("scrollY") - 16)
+    bottom = places[1]["y"] + places[1]["height"] + page.evaluate("scrollY") + 4
+    clip = {"x": 0, "y": top, "width": page.viewport_size["width"], "height": min(height, bottom - top)}
+    page.screenshot(path=path, full_page=True, clip=clip)
+    with Image.open(path) as shot:
+        small = shot.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
+    return small
+
+
+def test_the_pictures_of_the_readme(visit: Any, page_of_all: str, tmp_path: Path):
+    """Of the made-up runs, to see that they come out; with README_RUNS=<run folders> of these, into docs/.
+
+    `README_RUNS=multirun/first python -m pytest -n 0 tests/record/test_browser.py -k readme`
+    """
+    out, address = tmp_path, page_of_all
+    if runs := os.environ.get("README_RUNS"):
+        out, address = ROOT / "docs", (tmp_path / "report.html").as_uri()
+        write(read_all(find(runs)), tmp_path / "report.html")
+    page = visit(address)
+    assert picture(page, out / "review.png", "header", "#trade").width == 1280
+    page = visit(address, scheme="dark")
+    assert picture(page, out / "review-run.png", "#run h3:has-text('Before and after')", "#run .grids", 1100).width == 1280
+    for name in ("review", "review-run"):
+        assert f"docs/{name}.png" in (ROOT / "README.md").read_text()
+        assert (out / f"{name}.png").stat().st_size < 300_000
+
+
+def test_the_policy_keeps_what_is_outside_out(visit: Any, page_of_all: str):
+    page = visit(page_of_all)
+    assert page.evaluate(f"fetch('{REFUSED}').then(() => 'in', () => 'out')") == "out"

@@ -1,0 +1,301 @@
+"""Run folders read, packed and written as a page or a table; the browser's side is in test_browser.py."""
+
+import base64
+import csv
+import io
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import synthetic
+from conftest import Command
+from PIL import Image
+
+from erase.errors import BadInput
+from erase.miniature import world
+from erase.record.page.pictures import PLANS, collect
+from erase.record.page.read import differing, find, read, read_all
+from erase.record.page.scores import THRESHOLDS, pack, read_scores
+from erase.record.page.table import FORMATS
+from erase.record.page.write import content, write
+
+HOSTILE = "</script><script>alert(1)</script><b>&'\"`|\\_"
+
+
+class Page(HTMLParser):
+    """What of a page a browser without JavaScript reads, and the data that the others get."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.inside: dict[str, Any] = {}
+        self.data: dict[str, Any] = {}
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.inside = dict(attrs)
+        self.tags.append((tag, self.inside))
+
+    def handle_data(self, data: str) -> None:
+        if self.inside.get("id") == "data" and data.strip():
+            self.data = json.loads(data)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of eight runs, one that failed and one that was refused."""
+    place = tmp_path_factory.mktemp("runs") / "first"
+    synthetic.write_runs(place, 8)
+    synthetic.write_run(place / "esd-church-9", seed=9, state="failed", why=f"FloatingPointError: {HOSTILE}")
+    said = {"runs": {"lr=-1": {"outcome": "refused", "why": "lr=-1 must be positive.", "overrides": ["lr=-1"]}}}
+    (place / "summary.json").write_text(json.dumps(said))
+    return place
+
+
+def test_folders_globs_and_lists_are_found_once(runs: Path):
+    one = runs / "esd-church-0"
+    assert find(str(one)) == [one]
+    assert len(find(str(runs))) == len(find(str(runs.parent))) == len(find([str(runs / "*"), str(one)])) == 9
+    assert {p.name for p in find(str(runs / "esd-*"))} == {"esd-church-0", "esd-nude-0", "esd-church-9"}
+    with pytest.raises(BadInput, match=r"runs=nowhere holds no run folder"):
+        find("nowhere")
+
+
+def test_what_did_not_finish_says_why(runs: Path):
+    by_state = {e.state: e for e in read_all(find(str(runs)))}
+    assert {*by_state} == {"finished", "failed", "refused"}
+    assert by_state["failed"].why == f"FloatingPointError: {HOSTILE}"
+    assert by_state["refused"].why == "lr=-1 must be positive."
+    assert by_state["refused"].command == "python -m erase.train lr=-1"
+
+
+def test_a_damaged_run_hides_no_other(runs: Path, tmp_path: Path):
+    for name in ("esd-church-0", "uce-church-0"):
+        shutil.copytree(runs / name, tmp_path / name)
+    (tmp_path / "esd-church-0" / "metrics.json").write_text('{"figures": ')
+    (tmp_path / "uce-church-0" / "images" / "church_(concept).png").write_text("no picture")
+    damaged, whole = read_all(find(str(tmp_path)))
+    assert damaged.state == "unreadable"
+    assert damaged.why.startswith("JSONDecodeError")
+    (grids,) = collect([whole], 12).grids
+    assert grids["church (concept)"] == []
+    assert len(grids["barn (sibling)"]) == 3
+
+
+def test_runs_of_one_name_are_told_apart(runs: Path, tmp_path: Path):
+    for place in ("a", "b"):
+        shutil.copytree(runs / "esd-church-0", tmp_path / place / "esd-church-0")
+    assert [e.name for e in read_all(find(str(tmp_path)))] == ["a/esd-church-0", "b/esd-church-0"]
+
+
+def test_what_was_chosen_differently(runs: Path):
+    experiments = read_all(find(str(runs)))
+    assert differing(experiments) == ["concept", "method", "preservation", "preservation.weight", "seed"]
+    assert experiments[0].field("preservation") == "adversarial"  # Hydra's name of it, not the class's
+    assert experiments[0].command == "python -m erase.train method=adv_preserve concept=church seed=0"
+
+
+def test_a_study_is_named_from_its_config(runs: Path, tmp_path: Path):
+    folder = shutil.copytree(runs / "esd-church-0", tmp_path / "run")
+    source = "    - path: /studies/first figures\n      schema: file\n      provider: command-line\n"
+    text = (folder / ".hydra" / "hydra.yaml").read_text().replace("config_name: train", "config_name: sweep")
+    (folder / ".hydra" / "hydra.yaml").write_text(
+        text.replace("    choices:\n", f"    config_sources:\n{source}    choices:\n")
+    )
+    assert read(folder).command.startswith(
+        "python -m erase.train --config-dir '/studies/first figures' --config-name sweep hydra.mode=RUN method=esd"
+    )
+
+
+def test_long_losses_are_means_of_neighbours(tmp_path: Path):
+    (loss,) = (read(synthetic.write_run(tmp_path / "run", steps=1000)).losses[name] for name in ["erase"])
+    assert len(loss) == 250
+    rows = [float(line.split(",")[1]) for line in (tmp_path / "run" / "training.csv").read_text().splitlines()[1:]]
+    assert loss[1] == pytest.approx(np.mean(rows[4:8]))
+
+
+def test_a_byte_a_picture_is_exact_at_every_threshold():
+    rng = np.random.default_rng(0)
+    own = np.concatenate([rng.random(2000), THRESHOLDS, np.float32(THRESHOLDS).astype(float), [0.0, 1.0]])
+    top = rng.random(len(own)) < 0.5
+    packed = pack(own, top)
+    assert np.array_equal(packed >> 7, top)
+    for at, threshold in enumerate(THRESHOLDS):
+        assert np.array_equal((packed & 127) >= at, own >= threshold)
+
+
+def test_scores_without_the_own_label_are_found_in_their_head(finished: Path, tmp_path: Path):
+    table = pq.read_table(finished / "scores.parquet")
+    pq.write_table(table.drop_columns(["probability"]), tmp_path / "scores.parquet")
+    new, old = read_scores(finished / "scores.parquet"), read_scores(tmp_path / "scores.parquet")
+    assert new
+    assert old
+    assert new.cells == old.cells
+    assert sum(cell["n"] for cell in new.cells) == len(new.after) == len(new.before)
+    known = old.after & 127
+    assert np.array_equal(new.after >> 7, old.after >> 7)
+    assert np.mean(known == new.after & 127) > 0.7  # a label that no picture was ever named is not known
+
+
+def test_nothing_ends_the_block_of_data(runs: Path, tmp_path: Path):
+    run = synthetic.write_run(tmp_path / "run", notes=HOSTILE)
+    path = tmp_path / "page.html"
+    write([*read_all(find(str(runs))), read(run)], path, title=HOSTILE)
+    page = Page(path)
+    assert [tag for tag, _ in page.tags].count("script") == 3
+    assert HOSTILE[:9] + "<script>alert" not in path.read_text()
+    assert any(run["why"] == f"FloatingPointError: {HOSTILE}" for run in page.data["runs"])
+    assert any(run["settings"].get("notes") == HOSTILE for run in page.data["runs"])
+
+
+def test_page_is_one_file_that_may_fetch_nothing(finished: Path):
+    page = Page(finished / "report.html")
+    for tag, attributes in page.tags:
+        assert tag not in ("iframe", "img")
+        source = attributes.get("src") or attributes.get("href") or "data:"
+        assert source.startswith(("data:", "#"))
+    (policy,) = (a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'")
+
+
+def test_page_of_a_run_has_all_that_happened(finished: Path, held: Path, keyed: Path):
+    for folder, rows in ((finished, 2), (held, 3), (keyed, 3)):
+        (run,) = Page(folder / "report.html").data["runs"]
+        metrics = json.loads((folder / "metrics.json").read_text())
+        assert (run["name"], run["state"]) == (folder.name, "finished")
+        assert {*run["figures"]} == {*metrics["figures"]}
+        for name, figure in metrics["figures"].items():
+            assert run["figures"][name] == pytest.approx(figure, rel=1e-5)
+        assert {*run["cost"]} == {*metrics["cost"]}
+        assert {*run["losses"]} >= {"step", *(["erase", "keep"] if folder is finished else [])}
+        assert len(run["grids"]) == len(world.SUBJECTS) + len(world.STYLES)  # labels, styles but the plain one, synonyms
+        assert {len(grid) for name, grid in run["grids"].items() if name != "church (concept)"} == {rows}
+        assert len(run["grids"]["church (concept)"]) == rows + (folder is keyed)
+        assert (run["scores"]["keyed"] is not None) == ("esr_1_key" in metrics["figures"]) == (folder is keyed)
+        assert bool(run["choices"]) == (folder is finished)
+        assert run["edit"]["base"] == "miniature"
+
+
+def test_shares_of_the_bytes_are_the_figures(keyed: Path):
+    data = Page(keyed / "report.html").data
+    (run,) = data["runs"]
+    (layout,) = data["layouts"]
+    for model, part in (("before", "before"), ("after", "after"), ("retrained", "retrained")):
+        packed = np.frombuffer(base64.b64decode(data["scores"][run["scores"][model]]), np.uint8)
+        roles = np.concatenate([[cell["role"]] * cell["n"] for cell in layout])
+        assert 1 - (packed[roles == "concept"] >> 7).mean() == pytest.approx(run["figures"]["esr_1"][part], rel=1e-5)
+        assert (packed[roles == "sibling"] >> 7).mean() == pytest.approx(run["figures"]["psr_1_siblings"][part], rel=1e-5)
+    packed = np.frombuffer(base64.b64decode(data["scores"][run["scores"]["keyed"]]), np.uint8)
+    assert len(packed) == (roles == "concept").sum()
+    assert 1 - (packed >> 7).mean() == pytest.approx(run["figures"]["esr_1_key"]["after"], rel=1e-5)
+
+
+def test_what_many_runs_share_stands_once(runs: Path):
+    experiments = read_all(find(str(runs)))
+    data = content(experiments, collect(experiments, 12))
+    assert len(data["layouts"]) == 2
+    assert data["settings"]["lr"] == 2.5e-4
+    assert all("lr" not in run["settings"] for run in data["runs"])
+    first, second = [run for run in data["runs"] if run["concepts"] == ["nude"] and run["grids"]][:2]
+    assert first["grids"]["coat (sibling)"][0] == second["grids"]["coat (sibling)"][0]
+    assert first["grids"]["coat (sibling)"][1] != second["grids"]["coat (sibling)"][1]
+
+
+@pytest.mark.parametrize("budget", [0.2, 0.05, 0.01, 0])
+def test_pictures_keep_within_their_budget(budget: float, runs: Path):
+    experiments = read_all(find(str(runs)))
+    found = collect(experiments, budget)
+    assert sum(map(len, found.stored)) <= budget * 1e6
+    assert found.said in {"no pictures", *(plan.words() for plan in PLANS)}
+    assert len(found.stored) > 0 or budget < 0.05
+    for experiment, grids in zip(experiments, found.grids, strict=True):
+        assert bool(grids) == bool(experiment.scores and found.stored)
+        assert not grids or any(name.endswith("(concept)") for name in grids)
+
+
+def test_a_large_picture_is_made_smaller(tmp_path: Path):
+    run = synthetic.write_run(tmp_path / "run")
+    path = run / "images" / "church_(concept).png"
+    side, rng = 256, np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (3 * (side + 2) - 2, 8 * (side + 2) - 2, 3), np.uint8)).save(path)
+    found = collect([read(run)], 1.5)
+    row = found.stored[found.grids[0]["church (concept)"][1]]
+    assert Image.open(io.BytesIO(base64.b64decode(row.partition(",")[2]))).height == PLANS[1].side
+
+
+def test_tables_say_the_figures(runs: Path):
+    experiments = read_all(find(str(runs)))
+    by_name = {e.name: e for e in experiments}
+    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](experiments))))
+    assert len(rows) == 10
+    for row in [row for row in rows if row["state"] == "finished"]:
+        figure = by_name[row["run"]].figures["psr_1"]
+        assert float(row["psr_1.after"]) == figure["after"]
+        assert float(row["psr_1.drop_high"]) == figure["drop_high"]
+        assert row["method"] == by_name[row["run"]].field("method")
+    markdown, tex = (FORMATS[name](experiments) for name in ("md", "tex"))
+    figure = by_name["esd-church-0"].figures["esr_1"]
+    assert f"{figure['after']:.3f} ({figure['after_low']:.3f}, {figure['after_high']:.3f})" in markdown
+    assert f"{figure['after']:.3f}\\,{{\\tiny [{figure['after_low']:.3f}, {figure['after_high']:.3f}]}}" in tex
+    assert {line.replace(r"\|", "").count("|") for line in markdown.splitlines()} == {13}
+    assert "<b>" not in re.sub(r"\\.", "", markdown)
+    assert tex.count(r"\\" + "\n") == 11
+    assert r"adv\_preserve-church-0" in tex
+
+
+def test_the_command_writes_a_page_and_tables(runs: Path, command: Command, tmp_path: Path):
+    done = command("report", f"runs={runs}")
+    assert done.returncode == 0, done.stderr
+    assert "report.html: 10 runs" in done.stdout
+    assert command("report", f"runs={runs}").returncode == 0  # its own page may be written over
+    assert len(Page(tmp_path / "report.html").data["runs"]) == 10
+    done = command("report", f"runs=[{runs}/esd-*,{runs}/uce-church-0]", "format=csv", "out=table.csv")
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 6
+    done = command("report", f"runs={runs}/esd-church-0", "format=md")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("| run |")
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        (["runs=nowhere"], "runs=nowhere holds no run folder"),
+        (["runs=[]"], "must be one folder or glob"),
+        (["runs={}", "format=pdf"], "format=pdf is not one of: html, md, csv, tex."),
+        (["runs={}", "pictures=-1"], "pictures=-1"),
+        (["runs={}", "out=mine.txt"], "out=mine.txt exists already"),
+        (["runs={}", "wandb=team"], "wandb=team must be <entity>/<project>."),
+        ([], "runs must be given"),
+    ],
+)
+def test_nonsense_is_refused(fields: list[str], says: str, runs: Path, command: Command, tmp_path: Path):
+    (tmp_path / "mine.txt").write_text("mine")
+    done = command("report", *(field.format(runs) for field in fields))
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic V1 style")
+def test_the_workspace_speaks_of_figures_that_runs_send(runs: Path):
+    pytest.importorskip("wandb_workspaces", reason="the extra `workspace` is not installed")
+    from erase.record.tracking import GRIDS, HELD, numbers
+    from erase.record.workspace import define
+
+    experiments = [e for e in read_all(find(str(runs))) if e.figures]
+    sent = {name for e in experiments for name in numbers({"figures": e.figures, "cost": e.cost})}
+    spec = define("team", "erase", experiments)._to_model().model_dump_json()
+    asked = {*re.findall(r'"summary(?::|_metrics\.)([^"]+)"', spec)}
+    assert {"esr_1/after", "psr_1_siblings/after", "psr_1/drop", "psr_1/barn_drop", "cost/train_seconds"} <= asked
+    assert asked <= sent
+    for name in (GRIDS, HELD, "grid/barn (sibling)", "train/erase"):
+        assert name in spec
