@@ -13,12 +13,12 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(?:bash|sh)\n(.*?)```", README, re.S)
 COMMANDS = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line.strip()]
 TRAIN = [c for c in COMMANDS if c.startswith("python -m erase.train")]
-MADE = [c for c in COMMANDS if re.match(r"python -m erase\.(generate|export)", c)]
+MADE = [c for c in COMMANDS if re.match(r"python -m erase\.(generate|export|attack)", c)]
 
 
 def test_readme_shows_the_commands():
     assert len(TRAIN) >= 4
-    assert len(MADE) >= 2
+    assert len(MADE) >= 7
     assert {"make erase", "make test"} <= set(COMMANDS)
 
 
@@ -37,10 +37,16 @@ def test_train(line: str, command: Command, finished: Path):
 
 
 @pytest.mark.parametrize("line", MADE)
-def test_what_a_run_is_for(line: str, command: Command, finished: Path, keyed: Path):
+def test_what_a_run_is_for(line: str, command: Command, finished: Path, held: Path, keyed: Path, encoder: Path):
     _, _, module, *arguments = shlex.split(line, comments=True)
-    run = keyed if "key=true" in arguments else finished
+    of = {"key=true": keyed, "format=text_encoder": encoder, "victim=[edited,unedited,retrained]": held}
+    run = next((run for asked, run in of.items() if asked in arguments), finished)
     arguments = [f"run={run}" if a.startswith("run=") else a for a in arguments]
+    if module == "erase.attack":
+        arguments = [a for a in arguments if "budget" not in a] + ["prompts=1", "attack.rounds=1"]
+        arguments += {"attack=unlearn_diff": ["attack.iterations=1"], "attack=concept_inversion": ["attack.updates=1"]}.get(
+            next(a for a in arguments if a.startswith("attack=")), []
+        )
     done = command(module.removeprefix("erase."), *arguments)
     assert done.returncode == 0, done.stderr
 
