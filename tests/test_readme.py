@@ -37,16 +37,15 @@ def test_train(line: str, command: Command, finished: Path):
 
 
 @pytest.mark.parametrize("line", MADE)
-def test_what_a_run_is_for(line: str, command: Command, finished: Path, held: Path, keyed: Path, encoder: Path):
+def test_what_a_run_is_for(line: str, command: Command, request: pytest.FixtureRequest):
     _, _, module, *arguments = shlex.split(line, comments=True)
-    of = {"key=true": keyed, "format=text_encoder": encoder, "victim=[edited,unedited,retrained]": held}
-    run = next((run for asked, run in of.items() if asked in arguments), finished)
+    of = {"key=true": "keyed", "format=text_encoder": "encoder", "victim=[edited,unedited,retrained]": "held"}
+    run = request.getfixturevalue(next((run for asked, run in of.items() if asked in arguments), "finished"))
     arguments = [f"run={run}" if a.startswith("run=") else a for a in arguments]
     if module == "erase.attack":
-        arguments = [a for a in arguments if "budget" not in a] + ["prompts=1", "attack.rounds=1"]
-        arguments += {"attack=unlearn_diff": ["attack.iterations=1"], "attack=concept_inversion": ["attack.updates=1"]}.get(
-            next(a for a in arguments if a.startswith("attack=")), []
-        )
+        own = {"attack=unlearn_diff": "attack.iterations=1", "attack=concept_inversion": "attack.updates=1"}
+        few = ["prompts=1", "attack.rounds=1", *(own[a] for a in arguments if a in own)]
+        arguments = [*arguments, *few]
     done = command(module.removeprefix("erase."), *arguments)
     assert done.returncode == 0, done.stderr
 

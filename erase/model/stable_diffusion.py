@@ -150,8 +150,9 @@ class FusedForwards(AttnProcessor2_0):
     plain = AttnProcessor()
 
     def __call__(self, attn: Attention, *args: Any, **kwargs: Any) -> Tensor:
-        one = self.plain if torch.is_grad_enabled() else super()
-        return one.__call__(attn, *args, **kwargs)
+        if torch.is_grad_enabled():
+            return cast(Tensor, self.plain(attn, *args, **kwargs))
+        return cast(Tensor, super().__call__(attn, *args, **kwargs))
 
 
 def _behind(prompt: Tensor, projection: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:

@@ -106,11 +106,13 @@ class Again(Attack):
 '''
 
 
-def test_an_attack_of_ones_own(run: Path, command: Command, tmp_path: Path):
+def test_an_attack_of_ones_own(run: Path, cache: Path, tmp_path: Path):
     (tmp_path / "again.py").write_text(MINE)
     (tmp_path / "conf" / "attack").mkdir(parents=True)
     (tmp_path / "conf" / "attack" / "again.yaml").write_text("# The same again.\n_target_: again.Again\n")
-    done = command("attack", "--config-dir", "conf", f"run={run}", "attack=again", "prompts=2", PYTHONPATH=str(tmp_path))
+    args = [sys.executable, "-m", "erase.attack", "--config-dir", "conf", f"run={run}", "attack=again", "prompts=2"]
+    env = {**os.environ, "ERASE_CACHE": str(cache)}
+    done = subprocess.run(args, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (run / "attacks" / "again.jsonl").read_text().splitlines()]
     assert all(line["alone"] == line["without"] for line in lines)
