@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from erase.errors import BadInput
 from erase.model.text_to_image import Conditioning, TextToImage
@@ -63,10 +63,10 @@ class Slots:
         ids, lengths = model.tokenize(prompts), self._lengths(model, prompts)
         own, tokens = model.embed(ids), ids.shape[1]
         if self.kind == "added":
-            changed = own.clone()
-            for row, value, length in zip(changed, values, lengths, strict=True):
-                row[1 : length + 1] += value[:length].to(row)
-            return model.encode(ids, embeddings=changed)
+            size = values.shape[1]
+            theirs = torch.arange(size) < torch.tensor(lengths)[:, None]  # a shorter prompt has none of the last
+            added = values.to(own) * theirs[..., None].to(own)
+            return model.encode(ids, embeddings=own + nn.functional.pad(added, (0, 0, 1, tokens - 1 - size)))
         cuts = at or [0] * len(lengths)
         places = torch.tensor([self.places(n, tokens, k) for n, k in zip(lengths, cuts, strict=True)], device=ids.device)
         word = min({*range(len(model.table))} - model.special)  # stands where a free token does: only the end counts

@@ -65,10 +65,13 @@ def test_only_a_prompts_own_tokens_are_added_to(model: StableDiffusion, monkeypa
     assert slots.size(model, prompts, "x") == 5
     seen = []
     monkeypatch.setattr(model, "encode", lambda ids, embeddings: seen.append(embeddings))
-    slots.heard(model, prompts, torch.ones(2, 5, 128))
+    values = torch.ones(2, 5, 128, requires_grad=True)
+    slots.heard(model, prompts, values)
     moved = (seen[0] - model.embed(model.tokenize(prompts))).abs().amax(2) > 0
     assert moved.sum(1).tolist() == [1, 5]
     assert moved[:, 1].all()
+    seen[0].sum().backward()
+    assert values.grad.any(2).sum(1).tolist() == [1, 5]
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
