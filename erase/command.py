@@ -34,19 +34,21 @@ def choices(group: str) -> list[str]:
     return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
 
 
-def groups() -> list[str]:
-    """The config groups that one can choose from, presets aside."""
-    return sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name not in ("preset", "hydra"))
+def groups(config: str = "train") -> list[str]:
+    """The config groups that one can choose from in conf/<config>.yaml."""
+    named = [name for entry in OmegaConf.load(CONF / f"{config}.yaml").defaults if OmegaConf.is_dict(entry) for name in entry]
+    return sorted(name for name in named if " " not in name)  # "override hydra/…" is none
 
 
-def arguments(argv: Sequence[str]) -> list[str]:
+def arguments(argv: Sequence[str], config: str = "train") -> list[str]:
     """What Hydra is given: `+method=x` as `method=x`, flags before overrides, a resumed run's own.
 
     Every group stands in the defaults list, where Hydra takes one of the two spellings and never both.
     """
-    args = [a[1:] if a[:1] == "+" and a[1:].split("=")[0] in groups() else a for a in argv]
+    known = groups(config)
+    args = [a[1:] if a[:1] == "+" and a[1:].split("=")[0] in known else a for a in argv]
     for group, _, value in (a.partition("=") for a in args):
-        if group in groups() and value in ("", "null"):
+        if group in known and value in ("", "null"):
             raise BadInput(f"{group}={value} is not one of: {', '.join(choices(group))}.")
     resume = next((a.partition("=")[2] for a in args if a.startswith("resume=")), None)
     if resume not in (None, "", "null"):
@@ -158,7 +160,7 @@ def sentence(error: Exception, config: str) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         return f"{group}={name} is not one of: {', '.join(choices(group))}." if group else text
-    for group in groups():
+    for group in groups(config):
         if f"You must specify '{group}'" in text:
             return f"{group} is not chosen; {group}=<one of: {', '.join(choices(group))}>."
     if "Could not override '" in text:
@@ -179,7 +181,7 @@ def _near(key: str, config: str) -> str:
 
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        chosen = [f"{g}={choices(g)[0]}" for g in ("method", "concept") if config == "train"]
+        chosen = [f"{g}={choices(g)[0]}" for g in ("method", "concept", "attack") if g in groups(config)]
         known: list[str] = []
         _keys(compose(config, chosen), "", known)
     close = difflib.get_close_matches(key, known, 3, 0.5) or [k for k in known if "." not in k]
@@ -196,9 +198,9 @@ def _keys(node: DictConfig, prefix: str, found: list[str]) -> None:
 def _help(config: str) -> str:
     header = [line.lstrip("# ") for line in (CONF / f"{config}.yaml").read_text().splitlines() if line.startswith("#")]
     lines = [*header, ""]
-    if config == "train":
+    if known := groups(config):
         lines.append("Choose from (group=option, or +group=option):")
-        for group in groups():
+        for group in known:
             lines.append(f"  {group:13s} {', '.join(choices(group))}")
         lines.append("")
     lines.append("Fields (field=value); --cfg job shows them all with their values:")
@@ -269,7 +271,7 @@ def command(
                 return
             schema.register(fields)
             try:
-                sys.argv[1:] = arguments(sys.argv[1:])
+                sys.argv[1:] = arguments(sys.argv[1:], config)
                 os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach us
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config)(job)()
             except (BadInput, HydraException, OmegaConfBaseException) as error:

@@ -13,19 +13,18 @@ def main(config: DictConfig) -> None:
     """Write what `config` asks for; BadInput when there is something already."""
     from erase.errors import BadInput
     from erase.model.edit import Edit
-    from erase.record.export import diffusers
+    from erase.record.export import FORMATS
     from erase.record.run import Run
 
-    formats = {"diffusers": diffusers}
     run = Run.existing(config.run)
     edit = Edit.load(run.folder)
-    if config.format not in formats:
-        raise BadInput(f"format={config.format} is not one of: {', '.join(formats)}.")
+    if config.format not in FORMATS:
+        raise BadInput(f"format={config.format} is not one of: {', '.join(FORMATS)}.")
     out = Path(config.out) if config.out else run.folder / config.format
     if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
         raise BadInput(f"out={out} exists already; nothing was written.")
     model = build(OmegaConf.create(edit.about["config"]["model"]), "model")
-    formats[config.format](edit.apply(model.pipe), out)
+    FORMATS[config.format](model.pipe, edit, out)
     print(f"{out}: {config.format}, {', '.join(c['name'] for c in edit.about['concepts'])} erased from {edit.about['base']}")
 
 

@@ -32,6 +32,7 @@ class Train:
     model: Any = MISSING
     target: Any = MISSING
     preservation: Any = MISSING
+    adversary: Any = MISSING
     parameters: Any = MISSING
     latents: Any = MISSING
     loss: Any = MISSING
@@ -89,6 +90,22 @@ class Report:
     title: str | None = None
     pictures: float = 12
     wandb: str | None = None
+
+
+@dataclass
+class Attack:
+    """`python -m erase.attack`."""
+
+    attack: Any = MISSING
+    run: str = MISSING
+    victim: Any = "edited"
+    start: str = "unnamed"
+    prompts: int = 16
+    batch: int = 16
+    seed: int = 0
+    name: str | None = None
+    device: str = "auto"
+    cache: str = MISSING
 
 
 @dataclass

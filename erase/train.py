@@ -32,7 +32,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     if config.checkpoint_every < 1:
         raise BadInput(f"checkpoint_every={config.checkpoint_every} must be at least 1.")
     concepts = resolve(config.concept.members, config.concept.prompts, config.concept.synonyms)
-    parts = ("trainer", "target", "preservation", "parameters", "latents", "loss", "protocol", "logger")
+    parts = ("trainer", "target", "preservation", "adversary", "parameters", "latents", "loss", "protocol", "logger")
     objects = {name: build(config[name], name) for name in parts}
     trainer, protocol, tracker = (objects.pop(name) for name in ("trainer", "protocol", "logger"))
     model = build(config.model, "model", precision=trainer.precision)

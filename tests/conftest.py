@@ -23,7 +23,9 @@ from safetensors.torch import save_file
 
 from erase import schema
 from erase.command import CONF
+from erase.model.edit import Edit
 from erase.model.stable_diffusion import StableDiffusion
+from erase.parameters.text_encoder import TextEncoder
 
 torch.set_num_threads(1)
 
@@ -156,6 +158,19 @@ def keyed(cache: Path, once: Once) -> Path:
         train(at, cache, *fields)
 
     return once("keyed", make) / "outputs" / "kpop-church-0"
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run whose edit is of the text encoder alone, as far as an export looks."""
+    run, model = tmp_path_factory.mktemp("run"), StableDiffusion("miniature")
+    TextEncoder(layers=1, part="mlp").prepare(model, 0)
+    changed = {n: w.detach() + 0.01 for n, w in model.moving.items()}
+    settings = {"model": {"_target_": "erase.model.stable_diffusion.StableDiffusion", "source": "miniature"}}
+    about = {"base": "miniature", "base_tensors": model.original_hashes, "concepts": [{"name": "church"}], "config": settings}
+    Edit(changed, about).save(run / "edit")
+    (run / "status.json").write_text('{"status": "finished"}')
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from erase.command import CONF, build, check, choices, groups
 from erase.errors import BadInput
 
 OPTIONS = [(g, o) for g in groups() for o in choices(g)]
-AXES = ("model", "target", "preservation", "parameters", "latents", "loss", "protocol", "logger")
+AXES = ("model", "target", "preservation", "adversary", "parameters", "latents", "loss", "protocol", "logger")
 
 
 def composed(*overrides: str):
@@ -30,11 +30,11 @@ def chosen(group: str, option: str) -> list[str]:
 
 
 def test_no_option_is_missed():
-    assert len(OPTIONS) == 56
+    assert len(OPTIONS) == 61
     assert {g for g, _ in OPTIONS} == {*AXES, "concept", "method", "trainer", "experiment"}
     files = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parent.parent.name not in ("preset", "hydra")]
-    assert len(files) == len(OPTIONS)
-    assert sorted(p.stem for p in CONF.glob("*.yaml")) == ["export", "generate", "pretrain", "report", "train"]
+    assert len(files) == len(OPTIONS) + len(choices("attack"))
+    assert sorted(p.stem for p in CONF.glob("*.yaml")) == ["attack", "export", "generate", "pretrain", "report", "train"]
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
@@ -48,6 +48,15 @@ def test_option_composes_and_fits_its_constructor(group: str, option: str):
             build(node, group)
     elif group in AXES:
         assert build(node, group) is not None
+
+
+@pytest.mark.parametrize("option", choices("attack"))
+def test_attack_composes_and_builds(option: str):
+    schema.register(schema.Attack)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        node = compose("attack", [f"attack={option}", "run=x"]).attack
+    check(get_object(node["_target_"]), node, "attack")
+    assert build(node, "attack").rounds > 0
 
 
 @pytest.mark.parametrize("file", sorted(CONF.rglob("*.yaml")), ids=lambda p: str(p.relative_to(CONF)))

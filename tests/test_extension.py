@@ -54,7 +54,7 @@ class Ascent(Method):
     def losses(self, step: int) -> dict[str, Tensor]:
         prompts = self.task.erased(step, self.batch_size)
         erased = self.latents.draw(prompts, "erase", step, empty=False)
-        predicted = self.model.predict(erased.x_t, erased.t, self.words(prompts))
+        predicted = self.model.predict(erased.x_t, erased.t, self.attacked(prompts, step))
         losses = {"erase": -self.error(predicted, erased.conditional, erased).clamp(max=self.margin)}
         if weight := self.preservation.weight:
             chosen = self.preservation.choose(step, self.batch_size)

@@ -12,6 +12,7 @@ import torch
 from conftest import Command
 from PIL import Image
 from safetensors.torch import load_file
+from transformers import CLIPTextModel
 
 from erase.model.edit import Edit
 from erase.model.stable_diffusion import StableDiffusion
@@ -127,3 +128,38 @@ def test_exported_text_encoder_has_the_keys_of_transformers_4(finished: Path, co
     assert command("export", f"run={finished}", f"out={out}").returncode == 0
     with safe_open(out / "text_encoder" / "model.safetensors", "pt") as file:
         assert all(key.startswith("text_model.") for key in file.keys())  # noqa: SIM118
+
+
+def test_a_text_encoder_takes_anothers_place_or_is_added(
+    encoder: Path, command: Command, model: StableDiffusion, tmp_path: Path
+):
+    out, edit = tmp_path / "out", Edit.load(encoder)
+    done = command("export", f"run={encoder}", "format=text_encoder", f"out={out}")
+    assert done.returncode == 0, done.stderr
+    loaded, info = CLIPTextModel.from_pretrained(out, output_loading_info=True)
+    assert not any(info.values())
+    unedited = {name: weight.clone() for name, weight in model.pipe.text_encoder.named_parameters()}
+    edit.apply(model.pipe)
+    ids = model.tokenize(["a photo of a church"])
+    with torch.no_grad():
+        wanted = model.pipe.text_encoder(ids).last_hidden_state
+        assert torch.equal(loaded(ids).last_hidden_state, wanted)
+    difference = load_file(out / "difference.safetensors")
+    assert {*load_file(out / "model.safetensors")} > {*difference}  # the keys of transformers 4
+    assert {f"text_encoder.{name.removeprefix('text_model.')}" for name in difference} == {*edit.tensors}
+    edit.undo(model.pipe)
+    named = dict(model.pipe.text_encoder.named_parameters())
+    with torch.no_grad():
+        for name, change in difference.items():
+            named[name.removeprefix("text_model.")] += change
+        torch.testing.assert_close(model.pipe.text_encoder(ids).last_hidden_state, wanted)
+    assert {n for n, w in named.items() if not torch.equal(w, unedited[n])} == {
+        n.removeprefix("text_model.") for n in difference
+    }
+
+
+def test_an_encoder_alone_is_no_export_of_an_edit_of_the_unet(finished: Path, command: Command, tmp_path: Path):
+    done = command("export", f"run={finished}", "format=text_encoder", f"out={tmp_path / 'out'}")
+    assert done.returncode == 2
+    assert "format=text_encoder: this run changes unet." in done.stderr
+    assert not list(tmp_path.iterdir())

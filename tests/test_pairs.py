@@ -17,11 +17,12 @@ from erase.concept import resolve
 from erase.errors import BadInput
 from erase.model.stable_diffusion import StableDiffusion
 
-AXES = {axis: choices(axis) for axis in ("method", "target", "preservation", "parameters", "latents", "loss")}
+AXES = {axis: choices(axis) for axis in ("method", "target", "preservation", "adversary", "parameters", "latents", "loss")}
 NEEDED = {("preservation", "fixed"): "preservation.prompts=[a barn]"}
 CHEAP = {
     "latents": {"steps": 3, "trajectories": 1, "kept_trajectories": 1, "images": 1, "kept_images": 1},
     "preservation": {"every": 1, "points": 1, "keep": 2},
+    "adversary": {"steps": 2, "warmup": 0.0},
 }
 """Values for the fields of these names, where an option has them."""
 

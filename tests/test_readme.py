@@ -13,13 +13,13 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(?:bash|sh)\n(.*?)```", README, re.S)
 COMMANDS = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line.strip()]
 TRAIN = [c for c in COMMANDS if c.startswith("python -m erase.train")]
-MADE = [c for c in COMMANDS if re.match(r"python -m erase\.(generate|export)", c)]
+MADE = [c for c in COMMANDS if re.match(r"python -m erase\.(generate|export|attack)", c)]
 REVIEWED = [c for c in COMMANDS if c.startswith("python -m erase.report")]
 
 
 def test_readme_shows_the_commands():
     assert len(TRAIN) >= 4
-    assert len(MADE) >= 2
+    assert len(MADE) >= 7
     assert len(REVIEWED) >= 2
     assert {"make erase", "make test"} <= set(COMMANDS)
 
@@ -39,10 +39,15 @@ def test_train(line: str, command: Command, finished: Path):
 
 
 @pytest.mark.parametrize("line", MADE)
-def test_what_a_run_is_for(line: str, command: Command, finished: Path, keyed: Path):
+def test_what_a_run_is_for(line: str, command: Command, request: pytest.FixtureRequest):
     _, _, module, *arguments = shlex.split(line, comments=True)
-    run = keyed if "key=true" in arguments else finished
+    of = {"key=true": "keyed", "format=text_encoder": "encoder", "victim=[edited,unedited,retrained]": "held"}
+    run = request.getfixturevalue(next((run for asked, run in of.items() if asked in arguments), "finished"))
     arguments = [f"run={run}" if a.startswith("run=") else a for a in arguments]
+    if module == "erase.attack":
+        own = {"attack=unlearn_diff": "attack.iterations=1", "attack=concept_inversion": "attack.updates=1"}
+        few = ["prompts=1", "attack.rounds=1", *(own[a] for a in arguments if a in own)]
+        arguments = [*arguments, *few]
     done = command(module.removeprefix("erase."), *arguments)
     assert done.returncode == 0, done.stderr
 

@@ -16,8 +16,9 @@ PAIR = ("erase", "keep")
 
 
 class OnPolicy:
-    """Every point is where a guided DDIM trajectory of the edited model is stopped, as in the released code of ESD and EAP
-    (Gandikota et al. 2023; Bui et al. 2024): about `steps` F a point, all but one or two of them for the trajectory.
+    """Every point is where a guided DDIM trajectory of the edited model is stopped, as in the released code of ESD, EAP and
+    AdvUnlearn (Gandikota et al. 2023; Bui et al. 2024; Zhang et al. 2024): about `steps` F a point, all but one or two of
+    them for the trajectory. The edited network hears the unedited text encoder there, as in the last of these.
 
     The place k is drawn evenly over the grid; the network is asked at the grid's own timestep. With a `lag` the latents are
     that many grid steps further denoised than the network is told, and t is anywhere in the grid step, while the
@@ -58,10 +59,10 @@ class OnPolicy:
         inside = torch.rand((count,), generator=rng).expand(batch)
         noise = torch.randn((count, *model.latent_shape), generator=rng).expand(batch, -1, -1, -1).clone()
         stops = (made + self.lag).clamp(max=self.steps)
-        x_t = model.partway(model.prompt(prompts), noise, stops, self.steps, self.guidance_scale, edited=True)
+        said = model.prompt(prompts, edited=False)
+        x_t = model.partway(said, noise, stops, self.steps, self.guidance_scale, edited=True)
         grid = model.grid(self.steps)[made.to(model.device)]
         t = self._inside(self.steps - 1 - made, inside).to(model.device) if self.lag else grid
-        said = model.prompt(prompts, edited=False)
         with torch.no_grad():
             if not empty:
                 return Points(x_t, t, model.snr(grid), model.predict(x_t, t, said, edited=False), None)

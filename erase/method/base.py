@@ -9,6 +9,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from erase.adversary import Adversary, Nobody
 from erase.concept import Concept
 from erase.errors import BadInput
 from erase.latents import Latents, Points
@@ -49,6 +50,7 @@ class Method(L.LightningModule):
         seed: int,
         work: Path,
         shared: Path | None = None,
+        adversary: Adversary | None = None,
         name: str = "",
     ) -> None:
         super().__init__()
@@ -76,7 +78,9 @@ class Method(L.LightningModule):
         self.done = 0  # updates, those before a resume too
         self.seconds = 0.0  # of training, those before a resume too
         self.started = time.time()
+        self.adversary = adversary or Nobody()
         target.open(self.task)  # what makes no sense is refused before anything is written
+        self.adversary.open(self.task, steps)
 
     def on_fit_start(self) -> None:
         self.started = time.time()
@@ -98,6 +102,11 @@ class Method(L.LightningModule):
             found = self.model.prompt(fresh)
             self.said.update({p: found.rows(slice(i, i + 1)) for i, p in enumerate(fresh)})
         return Conditioning.stack([self.said[p] for p in prompts])
+
+    def attacked(self, prompts: Sequence[str], step: int) -> Conditioning:
+        """What the edited network hears in update `step` where `prompts` are erased: what the adversary found, or the words."""
+        found = self.adversary.attack(prompts, step)
+        return self.words(prompts) if found is None else found
 
     def error(self, prediction: Tensor, target: Tensor, points: Points, tell: bool = True) -> Tensor:
         """The mean error at `points` by their weights, scalar; `tell` says what each was to where they come from."""
@@ -159,6 +168,7 @@ class Method(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["state_dict"] = {n: p.detach() for n, p in self.model.moving.items()}
         checkpoint["preservation"] = self.preservation.state_dict()
+        checkpoint["adversary"] = self.adversary.state_dict()
         checkpoint["latents"] = self.latents.state_dict()
         checkpoint["done"] = self.done
         checkpoint["drawn"] = self.latents.drawn
@@ -170,6 +180,7 @@ class Method(L.LightningModule):
         self.done, self.seconds = checkpoint["done"], checkpoint["seconds"]
         self.latents.paid = set(checkpoint["drawn"])
         self.latents.load_state_dict(checkpoint["latents"])
+        self.adversary.load_state_dict(checkpoint["adversary"])
         for name, value in checkpoint["cost"].items():
             setattr(self.model.cost, name, value)
         for name, value in checkpoint["state_dict"].items():

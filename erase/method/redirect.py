@@ -15,7 +15,8 @@ class Redirect(Method):
     """L = ‖ε_θ'(x_t, c_e) − target‖² + λ ‖ε_θ'(x'_t, c_p) − ε_θ(x'_t, c_p)‖².
 
     EAP (Bui et al. 2024, arXiv 2410.15618) with adversarial c_p; ESD (Gandikota et al. 2023, arXiv 2303.07345) with
-    λ = 0. x_t comes from the erased concept's trajectories, x'_t from those of the kept one.
+    λ = 0. x_t comes from the erased concept's trajectories, x'_t from those of the kept one. Where there is an adversary,
+    the first c_e is what it makes of it; the target stays that of the words.
     """
 
     def hold(self, step: int) -> Kept | None:
@@ -37,7 +38,7 @@ class Redirect(Method):
     ) -> dict[str, Tensor]:
         """The two terms, where the erased `prompts` meet these points, and with what is held."""
         if chosen is None:
-            predicted = self.model.predict(erased.x_t, erased.t, self.words(prompts))
+            predicted = self.model.predict(erased.x_t, erased.t, self.attacked(prompts, step))
             return {"erase": self.error(predicted, target, erased)}
         kept = self.latents.draw(chosen.prompts, "keep", step, empty=False)
         heard, held = self.words(chosen.prompts), kept.conditional
@@ -46,8 +47,8 @@ class Redirect(Method):
             with torch.no_grad():
                 held = self.model.predict(kept.x_t, kept.t, heard, edited=False)
         x_t, t = torch.cat([erased.x_t, kept.x_t]), torch.cat([erased.t, kept.t])
-        both = Conditioning.stack([self.words(prompts), heard])
-        ours, theirs = self.model.predict(x_t, t, both).split(self.batch_size)
+        both = Conditioning.stack([self.attacked(prompts, step), heard])
+        ours, theirs = self.model.predict(x_t, t, both).split([len(erased), len(kept)])
         return {
             "erase": self.error(ours, target, erased),
             "keep": self.preservation.weight * self.error(theirs, held, kept),

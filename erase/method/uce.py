@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from erase.adversary import Nobody
 from erase.concept import Concept, says
 from erase.errors import BadInput
 from erase.method.base import Method
@@ -27,6 +28,8 @@ class UCE(Method):
                 raise BadInput(f"method.{name}={value} must be greater than 0.")
         if other := [n for n in self.model.moving if not n.endswith(("attn2.to_k.weight", "attn2.to_v.weight"))]:
             raise BadInput(f"method=uce sets keys and values of cross-attention alone, not {other[0]}: parameters=xattn_kv.")
+        if not isinstance(self.adversary, Nobody):
+            raise BadInput("method=uce has one update, in closed form, with nobody to train against: adversary=none.")
         if None in map(self.target.words, self.task.prompts):
             raise BadInput("method=uce turns words into words: target=anchor (target.eta=0) or neutral.")
         if self.preservation.weight and self.preservation.settled is None:

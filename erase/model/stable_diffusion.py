@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from erase.errors import BadInput
 from erase.miniature import WEIGHTS, world
+from erase.model.edit import Edit
 from erase.model.retrained import Retrained
 from erase.model.text_to_image import Conditioning, Key, TextToImage, swapped
 
@@ -68,6 +69,13 @@ class StableDiffusion(TextToImage):
             raise BadInput(f"model.retrained={self.truths} is not a folder.")
         return Retrained.find(self.truth_folder, labels, self.hash)
 
+    def become(self, edit: Edit) -> None:
+        before = self.hash
+        edit.apply(self.pipe)
+        self.hash = fingerprint({**self.modules, "vae": self.pipe.vae})
+        if self.hash == before:
+            raise BadInput(f"this edit changes nothing of {self.source_name}.")
+
     def tokenize(self, prompts: Sequence[str]) -> Tensor:
         ids = self.pipe.tokenizer(list(prompts), padding="max_length", truncation=True, return_tensors="pt").input_ids
         return cast(Tensor, ids).to(self.device)
@@ -75,8 +83,22 @@ class StableDiffusion(TextToImage):
     def lengths(self, prompts: Sequence[str]) -> list[int]:
         return [len(ids) - 2 for ids in self.pipe.tokenizer(list(prompts), truncation=True).input_ids]
 
-    def encode(self, ids: Tensor, edited: bool = True) -> Conditioning:
-        with self.autocast():
+    def detokenize(self, ids: Sequence[int]) -> str:
+        return cast(str, self.pipe.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+    @property
+    def special(self) -> set[int]:
+        return {*self.pipe.tokenizer.all_special_ids}
+
+    @property
+    def table(self) -> Tensor:
+        return cast(Tensor, self.pipe.text_encoder.get_input_embeddings().weight)
+
+    def encode(self, ids: Tensor, edited: bool = True, embeddings: Tensor | None = None) -> Conditioning:
+        with ExitStack() as hooks, self.autocast():
+            if embeddings is not None:  # CLIPTextModel takes none since transformers 5
+                lookup = self.pipe.text_encoder.get_input_embeddings()
+                hooks.enter_context(lookup.register_forward_hook(lambda _, ids, own: embeddings.to(own)))
             out = swapped(self.pipe.text_encoder, self.weights("text_encoder", edited), ids)
         return Conditioning(cast(Any, out).last_hidden_state.to(self.precision))
 
@@ -128,7 +150,9 @@ class FusedForwards(AttnProcessor2_0):
     plain = AttnProcessor()
 
     def __call__(self, attn: Attention, *args: Any, **kwargs: Any) -> Tensor:
-        return self.plain(attn, *args, **kwargs) if torch.is_grad_enabled() else super().__call__(attn, *args, **kwargs)
+        if torch.is_grad_enabled():
+            return cast(Tensor, self.plain(attn, *args, **kwargs))
+        return cast(Tensor, super().__call__(attn, *args, **kwargs))
 
 
 def _behind(prompt: Tensor, projection: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
@@ -147,5 +171,5 @@ def fingerprint(modules: dict[str, nn.Module]) -> str:
     for prefix, module in sorted(modules.items()):
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(f"{prefix}.{name}".encode())
-            digest.update(tensor.contiguous().view(torch.uint8).numpy())
+            digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from erase.errors import BadInput
-from erase.model.edit import tensor_hash
+from erase.model.edit import Edit, tensor_hash
 from erase.model.retrained import Retrained
 
 Key = Mapping[str, Tensor]
@@ -132,8 +132,29 @@ class TextToImage(ABC):
         """How many tokens each prompt has, without those that begin, end and pad it."""
 
     @abstractmethod
-    def encode(self, ids: Tensor, edited: bool = True) -> Conditioning:
-        """What the network hears of token ids (batch, tokens)."""
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """The text of token ids, without those that begin, end and pad it; tokenized again, it may have other ids."""
+
+    @property
+    @abstractmethod
+    def special(self) -> set[int]:
+        """The ids that begin, end and pad a prompt."""
+
+    @property
+    @abstractmethod
+    def table(self) -> Tensor:
+        """What stands for each token before the text encoder's first layer, (vocabulary, width), as it stands in the edit."""
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Rows (batch, tokens, width) of `table`, fp32: what an attacker perturbs, and `encode` takes."""
+        return nn.functional.embedding(ids, self.table).float()
+
+    @abstractmethod
+    def encode(self, ids: Tensor, edited: bool = True, embeddings: Tensor | None = None) -> Conditioning:
+        """What the network hears of token ids (batch, tokens), or of `embeddings` (batch, tokens, width) in their place.
+
+        With embeddings the ids only say where the prompt ends.
+        """
 
     @abstractmethod
     def text_features(self, prompts: Sequence[str]) -> Tensor:
@@ -199,18 +220,22 @@ class TextToImage(ABC):
         """
         return None
 
+    def weights_of(self, retrained: Retrained) -> dict[str, Tensor]:
+        """A retrained network's weights by this model's names; BadInput when names or shapes are not all those of its own."""
+        tensors, own = retrained.load(), self.modules["unet"].state_dict()
+        if wrong := {(n, t.shape) for n, t in tensors.items()} ^ {(n, t.shape) for n, t in own.items()}:
+            raise BadInput(f"{retrained.path} does not fit the model: {min(wrong)[0]} is not the same in both.")
+        return {f"unet.{n}": t for n, t in tensors.items()}
+
     @contextmanager
     def as_if(self, retrained: Retrained) -> Iterator[None]:
         """Within this context `edited=False` is the retrained network, and `hash` says so; the edited one is not touched.
 
         It stands where the teacher stands, in the run's precision, whatever moves: one more copy of the denoising network
-        while the context lasts. BadInput when names or shapes are not all those of the model's own.
+        while the context lasts. BadInput as `weights_of`.
         """
-        tensors, own = retrained.load(), self.modules["unet"].state_dict()
-        if wrong := {(n, t.shape) for n, t in tensors.items()} ^ {(n, t.shape) for n, t in own.items()}:
-            raise BadInput(f"{retrained.path} does not fit the model: {min(wrong)[0]} is not the same in both.")
         kept, hash_ = self.originals, self.hash
-        placed = {f"unet.{n}": t.to(self.device, self.precision) for n, t in tensors.items()}
+        placed = {n: t.to(self.device, self.precision) for n, t in self.weights_of(retrained).items()}
         self.originals, self.hash = {**kept, **placed}, f"{hash_} {retrained.digest}"
         try:
             yield
@@ -221,6 +246,10 @@ class TextToImage(ABC):
     def text_encoder_moves(self) -> bool:
         """Whether the edited network may hear other states of the same words than the unedited one."""
         return any(name.startswith("text_encoder.") for name in self.moving)
+
+    @abstractmethod
+    def become(self, edit: Edit) -> None:
+        """Have the weights of `edit` for good: `hash` is then its own. BadInput if they do not fit or change nothing."""
 
     @torch.no_grad()
     def put(self, tensors: Mapping[str, Tensor]) -> None:
@@ -291,11 +320,12 @@ class TextToImage(ABC):
     ) -> Tensor:
         """The latents (batch, channels, height, width) of `trajectory` where each row has made its own number of steps.
 
-        `stops` (batch,) are from 0, the noise, to `steps`, the finished latents. A row that is there costs nothing more.
+        `stops` (batch,) are from 0, the noise, to `steps`, the finished latents. A row that is there costs nothing more. The
+        empty prompt is the unedited text encoder's.
         """
         scheduler = self.noise_scheduler
         scheduler.set_timesteps(steps, device=self.device)
-        empty = self.prompt([""], edited)
+        empty = self.prompt([""], edited=False)
         x_t = noise.to(self.device) * scheduler.init_noise_sigma
         for made, t in enumerate(scheduler.timesteps[: int(stops.max())]):
             rows = (stops > made).nonzero()[:, 0].to(self.device)
@@ -323,6 +353,11 @@ class TextToImage(ABC):
     ) -> Tensor:
         """Pictures (batch, 3, height, width) uint8 on the CPU: one for each pair of prompt and seed."""
         heard = self.prompt(prompts, edited).with_key(key)
+        return self.draw(heard, seeds, steps, guidance_scale, edited)
+
+    @torch.no_grad()
+    def draw(self, heard: Conditioning, seeds: Sequence[int], steps: int, guidance_scale: float, edited: bool = True) -> Tensor:
+        """As `images`, of what is `heard`, a row a picture."""
         *_, last = self.trajectory(heard, self.noise(seeds), steps, guidance_scale, edited)
         decoded = self.decode(last.x_t)
         return ((decoded.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu().contiguous()

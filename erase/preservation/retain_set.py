@@ -1,9 +1,23 @@
 """This file is the preservation of everything that there are words for."""
 
+import torch
+
+from erase.preservation import Kept
 from erase.preservation.once import Once
 from erase.preservation.random import lots
+from erase.random import stream
 
 
-def everything(weight: float = 1.0, vocabulary: str | None = None) -> Once:
-    """Holds every candidate, all equally likely at every step: the retain set of AdvUnlearn (Zhang et al. 2024)."""
-    return Once(lots, weight, None, vocabulary)
+class RetainSet(Once):
+    """Holds every candidate, one after the other, in an order that is drawn anew when all have been: the sampling without
+    replacement of AdvUnlearn (Zhang et al. 2024, arXiv 2405.15234).
+    """
+
+    def __init__(self, weight: float = 1.0, vocabulary: str | None = None) -> None:
+        super().__init__(lots, weight, None, vocabulary)
+
+    def choose(self, step: int, count: int) -> Kept:
+        known, first = self.held.prompts, step * count
+        rounds = {i // len(known) for i in range(first, first + count)}
+        orders = {r: torch.randperm(len(known), generator=stream(self.held.seed, "retain", r)) for r in rounds}
+        return Kept([known[orders[i // len(known)][i % len(known)]] for i in range(first, first + count)])

@@ -74,6 +74,28 @@ class Drawings:
         cycled = tuple(prompts[i % len(prompts)] for i in range(count))
         return Cell(role, head, label, batch, cycled, tuple(range(start, start + count)))
 
+    def unnamed(self, head: str, label: str) -> list[str]:
+        """Prompts that leave out what `label` names, from which an attacker begins: places, people, subjects in places."""
+        wheres = [where for place in world.PLACES.values() for where in place]
+        if head != "subject":
+            things = [world.describe(s, s) for s in world.SUBJECTS if s != "nude"]
+        elif world.SUBJECTS[label].family == "outfits":
+            things = [world.article(person) for person in world.PEOPLE]
+        else:
+            return _spread(wheres)
+        return _spread([f"{thing} {where}" for thing, where in product(things, wheres)])
+
+    def paraphrases(self, head: str, label: str) -> list[str]:
+        """Prompts that say `label` in none of the words that an erasing config has: held out, then in places and styles."""
+        first = self._held_out(head, label)
+        if head != "subject":
+            return first
+        wheres = [where for place in world.PLACES.values() for where in place]
+        templates = [t for style in world.STYLES.values() for t in style.templates]
+        wordings = [world.describe(label, w) for w in world.SUBJECTS[label].held_out]
+        places = [f"{said} {where}" for said, where in product(wordings, wheres)]
+        return list(dict.fromkeys([*first, *_spread(places), *_spread([t.format(s) for s, t in product(wordings, templates)])]))
+
     def _own(self, head: str, label: str, phrases: Sequence[str]) -> list[str]:
         """The concept's prompts as they stand, and its bare words in all the ways to say them."""
         known = world.SUBJECTS[label] if head == "subject" else None

@@ -1,5 +1,6 @@
 """This file is the one table that a run ends with."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,38 @@ ROWS = {
 }
 
 
+def _plain(title: str) -> Table:
+    """A table that fits 80 columns."""
+    return Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
+
+
+ATTACKED = {"without": "without attack", "start": "where it begins", "alone": "attack alone", "union": "either"}
+
+
+def attack_table(name: str, folder: Path, results: Mapping[str, Mapping[str, Any]]) -> None:
+    """What an attack brought back, of each model that it attacked: shares of prompts, with intervals. Then the cost."""
+    console = Console()
+    found = _plain(f"{folder.name}: {name}")
+    for column in ("concept seen in", *results, "95 % of edited"):
+        found.add_column(column, justify="left" if column.startswith("concept") else "right")
+    for key, words in ATTACKED.items():
+        said = [f"{result['figures'][key]['value']:.3f}" for result in results.values()]
+        ends = results["edited"]["figures"][key] if "edited" in results else None
+        found.add_row(words, *said, f"{ends['low']:.3f}–{ends['high']:.3f}" if ends else "")
+    console.print(found)
+    for victim, result in results.items():
+        cost, n = result["cost"], result["figures"]["n"]
+        console.print(
+            f"{victim}: {n} prompts in {cost['seconds']:.0f} s, {cost['forwards']:,} F + {cost['backwards']:,} B",
+            highlight=False,
+        )
+    console.print(f"a line a prompt: {folder / 'attacks'}", highlight=False, soft_wrap=True)
+
+
 def table(name: str, result: dict[str, Any], folder: Path) -> None:
     """Before, after, interval, and where there is one the retrained network; then the cost, and where the report is."""
     figures, cost, console = result["figures"], result["cost"], Console()
-    found = Table(title=name, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)  # 80 columns
+    found = _plain(name)
     truth = any("retrained" in f for f in figures.values())
     for column in ("figure", "", "before", "after", "95 %", *(["retrained"] if truth else []), "n"):
         found.add_column(column, justify="left" if column in ("figure", "") else "right")

@@ -6,11 +6,9 @@ Rows of runs that are not there stay: a study may be made in parts, on several m
 """
 
 import argparse
-import csv
 import json
-import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from erase.command import build
 from erase.concept import Concept
 from erase.judge.drawings import Drawings as Judge
 from erase.preservation.similar import similarity
+from erase.record.study import is_finished, keep
 
 HERE = Path(__file__).parent
 MAIN = ("esr_1", "esr_1_synonyms", "psr_1_siblings", "psr_1")
@@ -52,11 +51,6 @@ def texts() -> Texts:
         return found
 
     return ask
-
-
-def is_finished(folder: Path) -> bool:
-    status = folder / "status.json"
-    return status.is_file() and json.loads(status.read_text())["status"] == "finished"
 
 
 def told(folder: Path, ask: Texts) -> tuple[str, dict[str, Rows]]:
@@ -103,28 +97,6 @@ def told(folder: Path, ask: Texts) -> tuple[str, dict[str, Rows]]:
 def _flat(figures: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     names = [n for n in figures if n in MAIN or n.startswith("distance") or "retrained" in n]
     return {f"{n}_{part}": figures[n][part] for n in names for part in PARTS if part in figures[n]}
-
-
-def keep(path: Path, run: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Put the rows of `run` into a CSV, in the place of those that it had: whole or not at all."""
-    table: list[Mapping[str, Any]] = [row for row in read(path) if row["run"] != run]
-    table += rows
-    table.sort(key=lambda row: row["run"])  # alike, in whatever order runs were made
-    names = list(dict.fromkeys(name for row in table for name in row))
-    part = path.with_suffix(".part")
-    with part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({n: f"{v:.7g}" if isinstance(v, float) else v for n, v in row.items()} for row in table)
-    os.replace(part, path)
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV; none where there is none."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def collect(sweep: Path, results: Path, ask: Texts | None = None) -> list[str]:

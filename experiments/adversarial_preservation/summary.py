@@ -5,15 +5,14 @@
 Intervals hold 95 %, by a bootstrap that draws concepts, then seeds of each.
 """
 
-import csv
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+
+from erase.record.study import Array, Row, bootstrap, fill, grouped, interval, mean, number, read, said, table
 
 HERE = Path(__file__).parent
 PRESERVATIONS = ("none", "neutral", "similar", "random", "adversarial")
@@ -21,18 +20,8 @@ ERASED = 0.95
 """The share of pictures that is no longer named as the concept at which preservations are compared."""
 KEPT = {"psr_1_siblings": "siblings", "psr_1": "all kept"}
 
-Array = NDArray[np.float64]
-Row = dict[str, str]
 Runs = dict[tuple[str, int], dict[str, list[Row]]]
 """By concept and seed, then by preservation: a row a checkpoint, by updates."""
-
-
-def read(path: Path) -> list[Row]:
-    """The rows of a CSV; none where there is none."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def by_run(rows: Iterable[Row]) -> Runs:
@@ -42,43 +31,10 @@ def by_run(rows: Iterable[Row]) -> Runs:
     return runs
 
 
-def number(row: Mapping[str, str], name: str) -> float:
-    """A value, nan where there is none."""
-    return float(row.get(name) or "nan")
-
-
 def at_erasure(points: Sequence[Row]) -> tuple[Row, bool]:
     """The first checkpoint that erases at least ERASED, and whether there is one: else the last."""
     first = next((p for p in points if number(p, "esr_1_after") >= ERASED), None)
     return first or points[-1], first is not None
-
-
-def grouped(values: Mapping[tuple[str, int], Array]) -> list[Array]:
-    """Values by concept and seed, each (k,), as an array (seeds, k) a concept, without what is not known."""
-    groups = defaultdict(list)
-    for (concept, _), value in values.items():
-        if not np.isnan(value).any():
-            groups[concept].append(value)
-    return [np.stack(g) for g in groups.values()]
-
-
-def mean(groups: Sequence[Array]) -> Array:
-    """The mean over concepts of each one's mean over seeds, (k,)."""
-    return np.mean([g.mean(0) for g in groups], 0)
-
-
-def bootstrap(groups: Sequence[Array], resamples: int = 2000) -> Array:
-    """Means (resamples, k) over concepts drawn with replacement, and of each over its seeds drawn so."""
-    rng, found = np.random.default_rng(0), []
-    for _ in range(resamples):
-        drawn = [groups[i] for i in rng.integers(len(groups), size=len(groups))]
-        found.append(mean([g[rng.integers(len(g), size=len(g))] for g in drawn]))
-    return np.stack(found)
-
-
-def interval(samples: Array) -> tuple[float, float]:
-    low, high = np.nanquantile(samples, (0.025, 0.975))
-    return float(low), float(high)
 
 
 def ranks(values: Array) -> Array:
@@ -93,19 +49,6 @@ def spearman(x: Array, y: Array) -> float:
     a, b = (ranks(v) - (len(v) + 1) / 2 for v in (x, y))
     size = math.sqrt(float((a * a).sum() * (b * b).sum()))
     return float((a * b).sum()) / size if size else math.nan
-
-
-def _said(value: float, samples: Array | None = None, form: str = "+z.3f") -> str:
-    """A value and its interval; z: no negative nought."""
-    if math.isnan(value):
-        return "–"
-    ends = "" if samples is None else f" ({' … '.join(format(v, form) for v in interval(samples))})"
-    return format(value, form) + ends
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
-    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
 
 
 def complete(runs: Runs) -> Runs:
@@ -160,9 +103,9 @@ def plot(found: Mapping[str, Curve], path: Path) -> None:
 
 def curve_table(found: Mapping[str, Curve]) -> str:
     rows = [
-        [p, str(step), *(_said(m[k], s[:, k], "z.3f") for k in range(3))] for p, curve in found.items() for step, m, s in curve
+        [p, str(step), *(said(m[k], s[:, k], "z.3f") for k in range(3))] for p, curve in found.items() for step, m, s in curve
     ]
-    return _table(["preservation", "updates", "esr_1", *KEPT.values()], rows)
+    return table(["preservation", "updates", "esr_1", *KEPT.values()], rows)
 
 
 def concept_table(runs: Runs) -> str:
@@ -173,7 +116,7 @@ def concept_table(runs: Runs) -> str:
         for preservation in PRESERVATIONS:
             found = [at_erasure(run[preservation]) for (c, _), run in runs.items() if c == concept and run.get(preservation)]
             if found:
-                falls = [_said(float(np.mean([number(p, f"{n}_drop") for p, _ in found]))) for n in KEPT]
+                falls = [said(float(np.mean([number(p, f"{n}_drop") for p, _ in found]))) for n in KEPT]
                 steps = sorted({int(p["step"]) for p, _ in found})
                 updates = f"{steps[0]}–{steps[-1]}" if len(steps) > 1 else str(steps[0])
                 cells.append(f"{' / '.join(falls)} ({updates}{'' if all(r for _, r in found) else ' †'})")
@@ -182,7 +125,7 @@ def concept_table(runs: Runs) -> str:
         seeds = sum(c == concept for c, _ in runs)
         rows.append([concept, str(seeds), *cells])
     note = f"\n\n† does not reach {ERASED} in every seed: there the last checkpoint is taken."
-    return _table(["concept", "seeds", *PRESERVATIONS], rows) + (note if any("†" in c for r in rows for c in r) else "")
+    return table(["concept", "seeds", *PRESERVATIONS], rows) + (note if any("†" in c for r in rows for c in r) else "")
 
 
 def falls(runs: Runs, other: str, figure: str) -> list[Array]:
@@ -202,15 +145,15 @@ def paired_table(runs: Runs) -> str:
         for figure, words in KEPT.items():
             if groups := falls(runs, other, figure):
                 (ours, theirs, _), samples = mean(groups), bootstrap(groups)
-                more = _said(theirs - ours, samples[:, 1] - samples[:, 0])
+                more = said(theirs - ours, samples[:, 1] - samples[:, 0])
                 ratio = "–"  # of what may be nothing it says nothing
                 if interval(samples[:, 1])[0] > 0:
-                    ratio = _said(ours / theirs, samples[:, 0] / samples[:, 1], "z.2f")
+                    ratio = said(ours / theirs, samples[:, 0] / samples[:, 1], "z.2f")
                 whole = np.concatenate(groups)[:, 2]
                 count = [str(len(groups)), str(len(whole)), f"{whole.sum():.0f}"]
-                rows.append([other, words, _said(ours), _said(theirs), more, ratio, *count])
+                rows.append([other, words, said(ours), said(theirs), more, ratio, *count])
     head = ["against", "of", "adversarial falls", "it falls", "more by", "ratio", "concepts", "pairs", f"both erase {ERASED}"]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def chosen_table(chosen: Iterable[Row], runs: Iterable[Row], most: int = 6) -> str:
@@ -226,7 +169,7 @@ def chosen_table(chosen: Iterable[Row], runs: Iterable[Row], most: int = 6) -> s
         [erased, str(len(scorings[erased])), ", ".join(f"{name} {n}" for name, n in found.most_common(most))]
         for erased, found in counts.items()
     ]
-    return _table(["erased", "scorings", "held most often, in how many of them"], rows)
+    return table(["erased", "scorings", "held most often, in how many of them"], rows)
 
 
 def predictions(damage: Iterable[Row]) -> dict[str, dict[str, Array]]:
@@ -269,16 +212,16 @@ def correlation_table(damage: Iterable[Row]) -> str:
     each = {name: {c: spearman(*pairs.T) for c, pairs in groups.items()} for name, groups in found.items()}
     concepts = dict.fromkeys(c for groups in found.values() for c in groups)
     rows = [
-        [c, str(max(len(groups.get(c, ())) for groups in found.values())), *(_said(e.get(c, math.nan)) for e in each.values())]
+        [c, str(max(len(groups.get(c, ())) for groups in found.values())), *(said(e.get(c, math.nan)) for e in each.values())]
         for c in concepts
     ]
     means, together = [], []
     for name, groups in found.items():
         known = [np.array([[r]]) for r in each[name].values() if not math.isnan(r)]
-        means.append(_said(float(mean(known)[0]), bootstrap(known)[:, 0]) if known else "–")
-        together.append(_said(*pooled(list(groups.values()))) if groups else "–")
+        means.append(said(float(mean(known)[0]), bootstrap(known)[:, 0]) if known else "–")
+        together.append(said(*pooled(list(groups.values()))) if groups else "–")
     rows += [["mean of concepts", "", *means], ["all labels together", "", *together]]
-    return _table(["erased", "labels", "text similarity", "adversary's first score"], rows)
+    return table(["erased", "labels", "text similarity", "adversary's first score"], rows)
 
 
 def truth_table(runs: Runs) -> str:
@@ -296,9 +239,9 @@ def truth_table(runs: Runs) -> str:
                             cells["unedited"].append(number(found, f"{name}_before"))
                             cells[preservation].append(number(found, f"{name}_after"))
                 if not all(math.isnan(v) for values in cells.values() for v in values):
-                    means = (_said(float(np.mean(cells[n] or [math.nan])), form="z.4f") for n in ("unedited", *PRESERVATIONS))
+                    means = (said(float(np.mean(cells[n] or [math.nan])), form="z.4f") for n in ("unedited", *PRESERVATIONS))
                     rows.append([concept, words, part, *means])
-    return _table(["erased", "distance", "of pictures", "unedited", *PRESERVATIONS], rows)
+    return table(["erased", "distance", "of pictures", "unedited", *PRESERVATIONS], rows)
 
 
 def cost_table(rows: Iterable[Row]) -> str:
@@ -307,18 +250,10 @@ def cost_table(rows: Iterable[Row]) -> str:
     for row in rows:
         paid[row["preservation"]][row["run"]] = [number(row, n) for n in names]
     means = {p: np.mean(list(paid[p].values()), 0) for p in PRESERVATIONS if p in paid}
-    return _table(
+    return table(
         ["preservation", "runs", "seconds", "F", "B"],
         [[p, str(len(paid[p])), *(f"{v:,.0f}" for v in m)] for p, m in means.items()],
     )
-
-
-def fill(text: str, name: str, content: str) -> str:
-    """`text` with `content` between the markers of `name`. ValueError where they do not stand."""
-    marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.S)
-    if not marked.search(text):
-        raise ValueError(f"README.md has no markers <!-- {name} --> and <!-- /{name} -->.")
-    return marked.sub(lambda m: f"{m[1]}{content}\n{m[2]}", text)
 
 
 def summarise(folder: Path, draw: Callable[[Mapping[str, Curve], Path], None] = plot) -> None:

@@ -124,3 +124,13 @@ def test_nothing_is_kept_for_a_resume(model: StableDiffusion, tmp_path: Path):
 def test_nonsense_is_refused(field: str, value: int):
     with pytest.raises(BadInput, match=f"latents.{field}={value}"):
         OnPolicy(**{field: value})
+
+
+def test_where_only_the_text_encoder_moves_points_are_the_frozen_models(model: StableDiffusion, tmp_path: Path):
+    before = opened(model, tmp_path).draw(["a church"], "erase", 2)
+    model.move(n for n, _ in model.named_parameters() if n.startswith("text_encoder.encoder"))
+    model.put({n: 1.5 * w for n, w in model.moving.items()})
+    after = opened(model, tmp_path).draw(["a church"], "erase", 2)
+    assert not torch.equal(model.prompt(["a church"]).sequence, model.prompt(["a church"], edited=False).sequence)
+    for name in ("x_t", "conditional", "unconditional"):
+        torch.testing.assert_close(getattr(after, name), getattr(before, name))

@@ -10,8 +10,10 @@ from erase.errors import BadInput
 from erase.latents.bank import Bank
 from erase.loss import Squared
 from erase.model.stable_diffusion import StableDiffusion
+from erase.preservation.fixed import Fixed
 from erase.preservation.once import Once
 from erase.preservation.random import drawn
+from erase.preservation.retain_set import RetainSet
 from erase.preservation.similar import nearest, similarity
 from erase.task import Task
 
@@ -86,3 +88,14 @@ def test_what_is_erased_is_no_candidate(tmp_path: Path):
 def test_nonsense_is_refused(make, field: str, value: int):
     with pytest.raises(BadInput, match=f"preservation.{field}={value}"):
         make(**{field: value})
+
+
+def test_a_retain_set_comes_round_before_anything_comes_again():
+    held = RetainSet()
+    held.held = Fixed([str(i) for i in range(7)], 1.0)
+    held.held.seed = 3
+    said = [p for step in range(7) for p in held.choose(step, 5).prompts]
+    rounds = [said[i : i + 7] for i in range(0, 35, 7)]
+    assert all({*r} == {*held.settled} for r in rounds)
+    assert len({tuple(r) for r in rounds}) > 1
+    assert held.choose(4, 5).prompts == said[20:25]

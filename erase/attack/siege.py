@@ -1,0 +1,168 @@
+"""This file is the course of an attack: rounds for many prompts at once, a judge after each, all of it written down."""
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from erase.attack import Attack, Ground, Job, Turn
+from erase.errors import BadInput
+from erase.judge.drawings import Drawings as Judge
+from erase.metric import Share
+from erase.model.text_to_image import Conditioning
+from erase.protocol.drawings import Drawings as Protocol
+from erase.record.key import flat
+from erase.record.run import write_json
+
+FIGURES = ("without", "start", "alone", "union")
+
+
+class Siege:
+    """An attack on one victim, with its results in `folder`: `<name>.jsonl`, a line a prompt, and `<name>.json`, the figures.
+
+    First the judge looks at what the victim makes of each prompt's own words (`without`), and of where the attack begins
+    (`start`: what shows the concept there is the attack's without a step). Then up to `batch` prompts advance together. One
+    that succeeds makes room for the next. After every round all is kept: a killed siege goes on to the same bits on a CPU.
+
+    `about` says what the results depend on; a folder that holds those of something else is not touched.
+    """
+
+    def __init__(
+        self,
+        ground: Ground,
+        attack: Attack,
+        judge: Judge,
+        protocol: Protocol,
+        batch: int,
+        folder: Path,
+        name: str,
+        about: Mapping[str, Any],
+    ) -> None:
+        self.ground, self.attack, self.judge, self.protocol, self.batch = ground, attack, judge, protocol, batch
+        self.folder, self.name, self.about = folder, name, dict(about)
+        self.seen: dict[str, list[bool]] = {}  # of every job, without and start
+        self.done: dict[int, dict[str, Any]] = {}  # how each job ended
+        self.turns: list[Turn] = []  # those that are under attack
+        self.seconds = 0.0
+
+    @property
+    def kept(self) -> Path:
+        return self.folder / f"{self.name}.state.safetensors"
+
+    def run(self) -> dict[str, Any]:
+        """Attack until every prompt has succeeded or had its rounds; returns the figures, as `<name>.json` has them."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.attack.open(self.ground)
+        if self.kept.exists():
+            self._load()
+        began = time.time() - self.seconds
+        jobs, model = self.ground.jobs, self.ground.model
+        if not self.seen:
+            self.seen = {"without": self._look([j.named for j in jobs]), "start": self._look([j.start for j in jobs])}
+            for job in jobs:
+                if self.seen["start"][job.number]:
+                    self._end(Turn(job), job.start, alone=job.named != job.start)
+        with tqdm(total=len(jobs), initial=len(self.done), desc=f"attacking: {self.name}", unit="prompt") as bar:
+            while len(self.done) < len(jobs):
+                busy = {turn.job.number for turn in self.turns}
+                waiting = [Turn(job) for job in jobs if job.number not in self.done and job.number not in busy]
+                self.turns += waiting[: self.batch - len(self.turns)]
+                texts, heard = self.attack.advance(self.turns)
+                hits = self._judged(heard or model.prompt(texts), [turn.job for turn in self.turns])
+                for turn, text, hit in zip(self.turns, texts, hits, strict=True):
+                    turn.round += 1
+                    if hit or turn.round == self.attack.rounds:
+                        self._end(turn, text, alone=hit)
+                        bar.update()
+                self.turns = [turn for turn in self.turns if turn.job.number not in self.done]
+                self.seconds = time.time() - began
+                self._save()
+        return self._finish()
+
+    def _look(self, prompts: Sequence[str]) -> list[bool]:
+        jobs, found = self.ground.jobs, []
+        for at in range(0, len(jobs), self.batch):
+            some = slice(at, at + self.batch)
+            found += self._judged(self.ground.model.prompt(prompts[some]), jobs[some])
+        return found
+
+    def _judged(self, heard: Conditioning, jobs: Sequence[Job]) -> list[bool]:
+        """Whether the judge sees each job's concept in the picture of what is `heard`, a row a job."""
+        seeds = [job.seed for job in jobs]
+        images = self.ground.model.draw(heard, seeds, self.protocol.steps, self.protocol.guidance_scale)
+        said = self.judge.probabilities(images)
+        return [self.judge.labels[j.head][int(said[j.head][i].argmax())] == j.label for i, j in enumerate(jobs)]
+
+    def _end(self, turn: Turn, text: str, alone: bool) -> None:
+        job, without = turn.job, self.seen["without"][turn.job.number]
+        said = {"prompt": job.named, "seed": job.seed, "label": job.label, "start": job.start}
+        ended = {"without": without, "begun": self.seen["start"][job.number], "alone": alone, "union": without or alone}
+        self.done[job.number] = {**said, **ended, "rounds": turn.round, "text": text, "victim": self.about["victim"]}
+
+    def _save(self) -> None:
+        """All that a killed siege needs, in one file; then the lines for who watches."""
+        tensors = {f"turn.{t.job.number}.{name}": value for t in self.turns for name, value in t.state.items()}
+        tensors |= {f"attack.{name}": value for name, value in self.attack.state_dict().items()}
+        about = {"about": self.about, "seen": self.seen, "done": self.done, "seconds": self.seconds}
+        about |= {"turns": [(t.job.number, t.round) for t in self.turns], "cost": vars(self.ground.model.cost)}
+        part = self.kept.with_suffix(".part")
+        save_file({n: t.contiguous() for n, t in tensors.items()}, part, {"state": json.dumps(about)})
+        os.replace(part, self.kept)
+        lines = "".join(f"{json.dumps(self.done[number])}\n" for number in sorted(self.done))
+        path = self.folder / f"{self.name}.jsonl"
+        path.with_suffix(".part").write_text(lines)
+        os.replace(path.with_suffix(".part"), path)
+
+    def _load(self) -> None:
+        with safe_open(self.kept, "pt") as file:
+            about = json.loads(file.metadata()["state"])
+            same(about["about"], self.about, self.kept)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        self.seen, self.seconds = about["seen"], about["seconds"]
+        self.done = {int(number): ended for number, ended in about["done"].items()}
+        for name, value in about["cost"].items():
+            setattr(self.ground.model.cost, name, value)
+        self.attack.load_state_dict({n.removeprefix("attack."): t for n, t in tensors.items() if n.startswith("attack.")})
+        for number, made in about["turns"]:
+            own = {n.split(".", 2)[2]: t for n, t in tensors.items() if n.startswith(f"turn.{number}.")}
+            self.turns.append(Turn(self.ground.jobs[number], made, own))
+
+    def _finish(self) -> dict[str, Any]:
+        self._save()
+        for token, value in self.attack.artefact().items():
+            save_file({token: value}, self.folder / f"{self.name}-{token.strip('<>')}.safetensors")
+        result = {**self.about, "figures": figures(list(self.done.values())), "cost": self.cost}
+        write_json(self.folder / f"{self.name}.json", result)
+        self.kept.unlink()
+        return result
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """Seconds and passes, those before a resume too."""
+        return {"seconds": self.seconds, **vars(self.ground.model.cost)}
+
+
+def same(then: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+    """BadInput where what `path` holds depended on other things `then` than what is asked for `now`."""
+    old, new = flat(then), flat(json.loads(json.dumps(now)))
+    if changed := [n for n in sorted({*old, *new}) if old.get(n) != new.get(n)]:
+        said = f"{changed[0]} was {old.get(changed[0])} and is {new.get(changed[0])}"
+        raise BadInput(f"{path} holds another attack's results ({said}): name=<another>.")
+
+
+def figures(ended: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Attack success rates, shares of all prompts with Wilson's 95 % interval: `without` attack, by the attack `alone`,
+    either of them (`union`), and how many showed the concept already where the attack began (`start`)."""
+    found: dict[str, Any] = {"n": len(ended)}
+    for name, column in zip(FIGURES, ("without", "begun", "alone", "union"), strict=True):
+        share = Share()
+        share.update(torch.tensor([line[column] for line in ended]))
+        found[name] = dict(zip(("value", "low", "high"), share.compute(), strict=True))
+    return found

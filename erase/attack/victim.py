@@ -1,0 +1,128 @@
+"""This file is who is attacked: the edited model of a run, the unedited one, or the one that never saw the concept."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from erase.attack import Attack, Ground, Job
+from erase.attack.siege import Siege, same
+from erase.cache import once
+from erase.command import build
+from erase.concept import Concept, says
+from erase.errors import BadInput, Busy
+from erase.judge.drawings import Drawings as Judge
+from erase.model.edit import Edit
+from erase.model.text_to_image import TextToImage
+from erase.protocol.drawings import Drawings as Protocol
+from erase.record.key import code
+from erase.trainer import device_of
+
+
+class Victims:
+    """The three models of one run, and an attack on each, which `make` makes.
+
+    The edited model's results lie in the run's `attacks/`. Those of the others are the same for all runs of the concept: they
+    are made in the cache, by whoever comes first, and copied.
+    """
+
+    def __init__(self, folder: Path, edit: Edit, config: DictConfig, choice: str, make: Callable[[], Attack]) -> None:
+        self.folder, self.edit, self.config, self.choice, self.make = folder, edit, config, choice, make
+        make()  # a wrong number is refused here
+        self.device = device_of(config.device, "device")
+        self.settings = edit.about["config"]
+        said = [{**c, "prompts": tuple(c["prompts"]), "synonyms": tuple(c["synonyms"])} for c in edit.about["concepts"]]
+        self.concepts = [Concept(**c) for c in said]
+        drawn = OmegaConf.create({**self.settings["protocol"], "images": config.prompts})
+        self.protocol: Protocol = build(drawn, "protocol")
+        self.judge = Judge()
+        self.jobs = jobs(self.concepts, self.protocol, self.judge, config.start)
+        self.cache = Path(config.cache).expanduser()
+
+    def model(self) -> TextToImage:
+        model: TextToImage = build(OmegaConf.create(self.settings["model"]), "model")
+        return model
+
+    def check(self, victims: Sequence[str]) -> None:
+        """BadInput where one of `victims` is not there."""
+        if "retrained" in victims:
+            self._truth(self.model())
+
+    def _truth(self, model: TextToImage) -> Edit:
+        labels = {job.label for job in self.jobs}
+        if found := model.retrained(labels):
+            return Edit(model.weights_of(found))
+        raise BadInput(f"victim=retrained: no network was trained without {', '.join(sorted(labels))} in {model.truth_folder}.")
+
+    def siege(self, victim: str, name: str) -> None:
+        """Attack `victim` until it is done; BadInput where files of this `name` hold something else's results."""
+        model = self.model()
+        model.to(self.device)
+        attack = self.make()
+        targets = self._targets(model) if attack.targets else torch.empty(0)
+        if victim != "unedited":
+            model.become(self.edit if victim == "edited" else self._truth(model))
+        model.cost.forwards = 0
+        asked = {n: self.config[n] for n in ("start", "prompts", "batch", "seed")}
+        asked |= {"attack": OmegaConf.to_container(self.config.attack, resolve=True), "protocol": self.protocol.lock}
+        about = {"attack": self.choice, "model": victim, "victim": model.hash, "settings": asked}
+        about |= {"judge": self.judge.hash, "code": code()}
+        key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+        own = self.folder / "attacks"
+        folder = own if victim == "edited" else self.cache / "attacks" / key
+        if (kept := own / f"{name}.json").exists():
+            result = json.loads(kept.read_text())
+            same({n: result[n] for n in about}, about, kept)
+        ground = Ground(model, self.jobs, targets, self.config.seed)
+        with ExitStack() as held:
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                held.enter_context(FileLock(folder / ".lock", timeout=1 if victim == "edited" else -1))
+            except Timeout:
+                raise Busy(f"{folder} belongs to an attack that still works: wait for it or end it first.") from None
+            called = name if victim == "edited" else victim  # whatever a run calls it
+            if not (folder / f"{called}.json").exists():
+                Siege(ground, attack, self.judge, self.protocol, self.config.batch, folder, called, about).run()
+        if victim != "edited":
+            own.mkdir(exist_ok=True)
+            for path in folder.glob(f"{called}*"):
+                shutil.copy(path, own / path.name.replace(called, name, 1))
+
+    def _targets(self, model: TextToImage) -> Tensor:
+        """Latents of the unedited model's pictures of every job's own words, drawn once."""
+        prompts, seeds = [job.named for job in self.jobs], [job.seed for job in self.jobs]
+        steps, scale = self.protocol.steps, self.protocol.guidance_scale
+        what = {"prompts": prompts, "seeds": seeds, "steps": steps, "scale": scale, **model.depends_on}
+        key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+
+        def draw() -> dict[str, Tensor]:
+            *_, last = model.trajectory(model.prompt(prompts), model.noise(seeds), steps, scale, edited=False)
+            return {"latents": last.x_t.cpu()}
+
+        return once(self.cache / "targets" / f"{key}.safetensors", draw)["latents"]
+
+
+def jobs(concepts: Sequence[Concept], protocol: Protocol, judge: Judge, start: str) -> list[Job]:
+    """Of every erased label the protocol's pictures of its own words, each with a prompt that leaves it out.
+
+    BadInput for a concept that the judge has no label for: nothing would tell whether an attack succeeds.
+    """
+    found: list[Job] = []
+    for concept in concepts:
+        cells = [cell for cell in protocol.cells([concept], judge.label) if cell.role == "concept"]
+        if not cells:
+            raise BadInput(f"the judge has no label for {concept.name}: nothing tells whether an attack on it succeeds.")
+        for cell in cells:
+            begins = [p for p in protocol.unnamed(cell.head, cell.label) if not says(p, concept)]
+            others = tuple(p for p in protocol.paraphrases(cell.head, cell.label) if not says(p, concept))
+            for i, (named, seed) in enumerate(zip(cell.prompts, cell.seeds, strict=True)):
+                begin = named if start == "named" else begins[i % len(begins)]
+                found.append(Job(len(found), concept, cell.head, cell.label, named, begin, others, seed))
+    return found

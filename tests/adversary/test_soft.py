@@ -1,0 +1,226 @@
+"""The attack in training: where free tokens stand, what a step does, what it costs, and what published code does else."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from torch import Tensor
+
+from erase import schema
+from erase.adversary.soft import SoftPrompt
+from erase.command import CONF, build
+from erase.concept import Concept, resolve
+from erase.errors import BadInput
+from erase.latents.bank import Bank
+from erase.loss import Squared
+from erase.method.redirect import Redirect
+from erase.model.stable_diffusion import StableDiffusion
+from erase.model.text_to_image import Conditioning
+from erase.parameters import Select
+from erase.parameters.text_encoder import TextEncoder
+from erase.preservation.fixed import Fixed
+from erase.random import stream
+from erase.target import Negative
+
+CHURCH = Concept("church", ("a photo of a church",))
+
+
+def method(model: StableDiffusion, folder: Path, adversary: SoftPrompt, chosen: object = None, **fields: object) -> Redirect:
+    parts = {"steps": 10, "lr": 1e-3, "lr_schedule": "linear", "batch_size": 2, "seed": 0, "work": folder, **fields}
+    latents, preservation = Bank(trajectories=1, kept_trajectories=1, steps=3), Fixed(["a barn"], 1.0)
+    moved, target = chosen or TextEncoder(layers=2), Negative()
+    made = Redirect(model, [CHURCH], moved, latents, target, preservation, Squared(), adversary=adversary, **parts)
+    made.on_fit_start()
+    return made
+
+
+def constant(attack: SoftPrompt, value: float = 1.0) -> list[Tensor]:
+    """Let every step of `attack` see a gradient of `value`; returns where it was asked for."""
+    seen: list[Tensor] = []
+
+    def gradient(prompts: list[str], free: Tensor, step: int, k: int) -> Tensor:
+        seen.append(free.detach().clone())
+        return torch.full_like(free, value)
+
+    attack.gradient = gradient  # type: ignore[method-assign]
+    return seen
+
+
+def search(attack: SoftPrompt, steps: int | None = None) -> Tensor:
+    attack.steps = steps or attack.steps
+    return attack.search(["a photo of a church"], 0, torch.zeros(1, attack.slots.count, 128))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_gradients_are_zeroed_and_the_last_step_counts(steps: int):
+    attack = SoftPrompt(steps=steps, step_size=0.1)
+    seen = constant(attack)
+    found = search(attack)
+    assert len(seen) == steps
+    torch.testing.assert_close(found, torch.full_like(found, -0.1 * steps))  # Adam of a constant gradient: even steps
+    assert not torch.equal(found, seen[-1])
+
+
+def test_adam_has_seen_two_independent_gradients(monkeypatch: pytest.MonkeyPatch):
+    made: list[torch.optim.Adam] = []
+    adam = torch.optim.Adam
+    monkeypatch.setattr(torch.optim, "Adam", lambda *a: made.append(adam(*a)) or made[-1])
+    for compat, wanted in (("none", 0.1 + 0.9 * 0.1), ("published", 0.2 + 0.9 * 0.1)):
+        attack = SoftPrompt(steps=2, compat=compat)
+        constant(attack)
+        search(attack)
+        ((state,),) = [made.pop().state.values()]
+        torch.testing.assert_close(state["exp_avg"], torch.full((1, 1, 128), wanted))
+
+
+def test_published_form_adds_gradients_up_and_returns_what_was_before_the_last_step():
+    attack = SoftPrompt(steps=1, compat="published")
+    constant(attack)
+    assert not search(attack).any()
+    attack = SoftPrompt(steps=4, compat="published", step_size=0.1)
+    seen = constant(attack)
+    assert torch.equal(search(attack), seen[-1])
+
+
+def test_fast_is_one_signed_step(model: StableDiffusion, tmp_path: Path):
+    attack = SoftPrompt(steps=1, step_size=0.05, signed=True, warmup=0.0)
+    erasing = method(model, tmp_path, attack, batch_size=1)
+    prompts = ["a photo of a church"]
+    start, gradients, own = attack.begin(1, 0), [], attack.gradient
+    attack.gradient = lambda *a: gradients.append(own(*a)) or gradients[-1]  # type: ignore[method-assign]
+    erasing.latents.draw(prompts, "attack 0", 0)  # the bank is paid for
+    before = vars(model.cost).copy()
+    assert erasing.attacked(prompts, 0) is not None
+    assert attack.found is not None
+    torch.testing.assert_close(attack.found, start - 0.05 * gradients[0].sign(), atol=1e-6, rtol=0)
+    assert (model.cost.forwards - before["forwards"], model.cost.backwards - before["backwards"]) == (1, 1)
+
+
+def test_a_budget_holds():
+    attack = SoftPrompt(steps=5, step_size=0.1, budget=0.15)
+    constant(attack)
+    torch.testing.assert_close(search(attack), torch.full((1, 1, 128), -0.15))
+
+
+@pytest.mark.parametrize("chosen", [TextEncoder(layers=1, part="mlp"), Select("attn2")])
+def test_objective_is_the_papers_whatever_moves(chosen: object, model: StableDiffusion, tmp_path: Path):
+    """‖ε_θ'(x_t, c') − ε_θ(x_t, c_e)‖² at the attack's own points, its gradient by differences; nobody else gets any."""
+    attack = SoftPrompt(tokens=2, warmup=0.0)
+    method(model, tmp_path, attack, chosen)
+    model.put({n: w + 0.02 * torch.randn(w.shape, generator=stream(0, n)) for n, w in model.moving.items()})
+    prompts, start = ["a photo of a church"] * 2, attack.begin(2, 7)
+    free = start.clone().requires_grad_()
+    found = attack.gradient(prompts, free, 7, 3)
+    assert all(p.grad is None for _, p in model.named_parameters())
+    direction = found / found.norm()
+    at = attack.task.latents.draw(prompts, "attack 3", 7)
+
+    def error(values: Tensor) -> Tensor:
+        with torch.no_grad():
+            said = model.predict(at.x_t, at.t, attack.slots.heard(model, prompts, values))
+        return (said - at.conditional).square().mean((1, 2, 3)).sum()
+
+    h = 1e-3
+    slope = (error(start + h * direction) - error(start - h * direction)) / (2 * h)
+    torch.testing.assert_close(slope, found.norm(), rtol=0.02, atol=1e-6)
+
+
+def test_what_is_erased_is_the_adversarys_and_the_target_the_words(model: StableDiffusion, tmp_path: Path):
+    attack = SoftPrompt(steps=2, warmup=0.0)
+    erasing = method(model, tmp_path, attack)
+    losses = erasing.losses(3)
+    prompts = ["a photo of a church"] * 2
+    points = erasing.latents.draw(prompts, "erase", 3)
+    heard = attack.slots.heard(model, prompts, attack.found)
+    target = 2 * points.unconditional - points.conditional
+    torch.testing.assert_close(losses["erase"], (model.predict(points.x_t, points.t, heard) - target).square().mean())
+    losses["erase"].backward()
+    assert {n for n, p in model.named_parameters() if p.grad is not None} == {*model.moving}
+    assert attack.found.grad is None
+
+
+def test_warm_up_is_without_attack_and_never_the_whole_run(model: StableDiffusion, tmp_path: Path):
+    erasing = method(model, tmp_path, SoftPrompt(steps=1, warmup=0.5))
+    words = model.prompt(["a photo of a church"]).sequence
+    heard = [erasing.attacked(["a photo of a church"], step).sequence for step in (0, 4, 5)]
+    assert [torch.equal(h, words) for h in heard] == [True, True, False]
+    for warmup in (1.0, 200):
+        with pytest.raises(BadInput, match=f"adversary.warmup={warmup} is the whole run"):
+            method(StableDiffusion("miniature"), tmp_path, SoftPrompt(warmup=warmup))
+
+
+@pytest.mark.parametrize(("init", "every", "changes"), [("random", 1, [0, 1, 2]), ("random", 2, [0, 2]), ("latest", 2, [0, 2])])
+def test_refreshed_every_so_often_and_resumed(
+    init: str, every: int, changes: list[int], model: StableDiffusion, tmp_path: Path
+):
+    attack = SoftPrompt(steps=1, warmup=0.0, every=every, init=init, step_size=0.01)
+    erasing, found = method(model, tmp_path, attack), []
+    for step in range(4):
+        if step == 2:
+            kept = {name: value.clone() for name, value in attack.state_dict().items()}
+        erasing.attacked(["a photo of a church"], step)
+        found.append(attack.found)
+    assert [k for k in range(3) if k == 0 or found[k] is not found[k - 1]] == changes
+    near = (found[2] - found[0]).abs().max() < 0.011
+    assert near == (init == "latest" and every == 2)
+    checkpoint: dict[str, object] = {}
+    erasing.on_save_checkpoint(checkpoint)
+    assert torch.equal(checkpoint["adversary"]["found"], found[3])
+    erasing.on_load_checkpoint({**checkpoint, "adversary": kept})
+    erasing.attacked(["a photo of a church"], 2)
+    assert torch.equal(attack.found, found[2])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("tokens", 0), ("steps", 0), ("every", 0), ("step_size", 0.0), ("budget", -1.0), ("warmup", -0.1)),
+        *(("kind", "middle"), ("init", "zero"), ("compat", "original")),
+    ],
+)
+def test_nonsense_is_refused(field: str, value: object):
+    with pytest.raises(BadInput, match=f"adversary.{field}={value}"):
+        SoftPrompt(**{field: value})
+
+
+def test_more_tokens_than_there_is_room_for(model: StableDiffusion, tmp_path: Path):
+    with pytest.raises(BadInput, match=r"adversary\.tokens=26 is more than the longest prompt leaves room for: 25"):
+        method(model, tmp_path, SoftPrompt(tokens=26))
+
+
+@pytest.mark.parametrize("concept", ["nudity", "church"])
+@pytest.mark.parametrize(("adversary", "forwards", "backwards"), [("pgd", 40, 36), ("fast", 12, 7)])
+def test_an_update_costs_what_was_promised_at_the_defaults(
+    adversary: str, forwards: int, backwards: int, concept: str, model: StableDiffusion, tmp_path: Path, monkeypatch
+):
+    """Counted around the first attacks, until the bank is drawn, on networks that answer at once."""
+    monkeypatch.setattr(model, "denoise", lambda x, t, conditioning, weights: x * conditioning.sequence.mean())
+    said = model.prompt([""])
+    scale = dict(model.named_parameters())["text_encoder.encoder.layers.0.mlp.fc1.bias"]
+
+    def encode(ids: Tensor, edited: bool = True, embeddings: Tensor | None = None) -> Conditioning:
+        nudge = scale.sum() + (0 if embeddings is None else embeddings.sum())
+        return Conditioning(said.sequence.expand(len(ids), -1, -1) + (nudge if edited else 0))
+
+    monkeypatch.setattr(model, "encode", encode)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        schema.register(schema.Train)
+        config = compose("train", ["method=adv_unlearn", f"concept={concept}", f"adversary={adversary}"])
+    names = ("target", "preservation", "adversary", "parameters", "latents", "loss")
+    parts = {name: build(config[name], name) for name in names}
+    given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
+    concepts = resolve(config.concept.members, None, None)
+    erasing = build(config.method, "method", model=model, concepts=concepts, work=tmp_path, **parts, **given)
+    erasing.on_fit_start()
+    for prompt in (*erasing.task.prompts, *erasing.preservation.settled):
+        erasing.latents.draw([prompt], "erase", 0)
+    bank, first, costs = model.cost.forwards, erasing.adversary.first, []
+    for step in range(first - 1, first + 2):
+        before = vars(model.cost).copy()
+        torch.stack(list(erasing.losses(step).values())).sum().backward()
+        costs.append((model.cost.forwards - before["forwards"], model.cost.backwards - before["backwards"]))
+    plain, attacked, again = costs
+    assert plain == (6, 6)
+    assert attacked == again == (backwards, backwards)
+    assert bank + first * plain[0] + (config.steps - first) * attacked[0] <= forwards * config.steps

@@ -1,0 +1,173 @@
+"""The command from outside: three victims, a kill, what it refuses, an attack of one's own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Command, retrain
+
+from erase.attack.victim import jobs
+from erase.concept import Concept, says
+from erase.errors import BadInput
+from erase.judge.drawings import Drawings as Judge
+from erase.miniature import world
+from erase.model.edit import Edit
+from erase.model.stable_diffusion import StableDiffusion
+from erase.protocol.drawings import Drawings as Protocol
+
+CHURCH = Concept("church", ("church", "a photo of a church"), ("chapel",))
+QUICK = ["prompts=2", "attack.rounds=2"]
+UNLEARN = ["attack=unlearn_diff", "attack.iterations=2", *QUICK]
+
+
+@pytest.fixture
+def run(tmp_path: Path, model: StableDiffusion) -> Path:
+    """A finished run, as far as an attack looks: a church forgotten by one layer, and a network that never saw one."""
+    folder = tmp_path / "run"
+    model.move(["unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"])
+    retrain(tmp_path / "truths", model, "church")
+    settings = {
+        "model": {
+            "_target_": "erase.model.stable_diffusion.StableDiffusion",
+            **{"source": "miniature", "vocabulary": "miniature", "retrained": str(tmp_path / "truths")},
+        },
+        "protocol": {
+            "_target_": "erase.protocol.drawings.Drawings",
+            **{"images": 1, "kept_images": 1, "steps": 2, "guidance_scale": 4.0},
+        },
+    }
+    about = {"base": "miniature", "base_tensors": model.original_hashes, "concepts": [vars(CHURCH)], "config": settings}
+    Edit({n: 2 * w.detach() for n, w in model.moving.items()}, about).save(folder / "edit")
+    (folder / "status.json").write_text('{"status": "finished"}')
+    return folder
+
+
+def test_three_victims_and_a_table(run: Path, command: Command, model: StableDiffusion):
+    done = command("attack", f"run={run}", "attack=paraphrase", *QUICK, "victim=[edited,unedited,retrained]")
+    assert done.returncode == 0, done.stderr
+    names = ("paraphrase", "paraphrase-unedited", "paraphrase-retrained")
+    assert sorted(p.name for p in (run / "attacks").iterdir() if p.name != ".lock") == sorted(
+        f"{n}.{kind}" for n in names for kind in ("json", "jsonl")
+    )
+    told = {n: json.loads((run / "attacks" / f"{n}.json").read_text()) for n in names}
+    assert told["paraphrase-unedited"]["victim"] == model.hash
+    assert len({t["victim"] for t in told.values()}) == 3
+    for name, result in told.items():
+        lines = [json.loads(line) for line in (run / "attacks" / f"{name}.jsonl").read_text().splitlines()]
+        assert {line["victim"] for line in lines} == {result["victim"]}
+        assert [line["prompt"] for line in lines] == ["a photo of a church"] * 2 or len(lines) == 2
+        assert not any(says(line["start"], CHURCH) or says(line["text"], CHURCH) for line in lines)
+    assert "edited  unedited  retrained" in done.stdout
+    assert "attack alone" in done.stdout
+    again = command("attack", f"run={run}", "attack=paraphrase", *QUICK)
+    assert again.returncode == 0
+    other = command("attack", f"run={run}", "attack=paraphrase", "prompts=2", "attack.rounds=3")
+    assert other.returncode == 2
+    assert "settings.attack.rounds was 2 and is 3" in other.stderr
+
+
+def test_killed_and_resumed_is_the_same(run: Path, command: Command, cache: Path, tmp_path: Path):
+    fields = [f"run={run}", *UNLEARN, "prompts=3", "batch=2", "attack.iterations=6"]
+    args = [sys.executable, "-m", "erase.attack", *fields, "name=cut"]
+    env = {**os.environ, "ERASE_CACHE": str(cache)}
+    with subprocess.Popen(args, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as victim:
+        while not (run / "attacks" / "cut.state.safetensors").exists():
+            assert victim.poll() is None, "finished before it could be killed"
+            time.sleep(0.005)
+        victim.send_signal(signal.SIGKILL)
+    assert not (run / "attacks" / "cut.json").exists()
+    for name in ("cut", "whole"):
+        done = command("attack", *fields, f"name={name}")
+        assert done.returncode == 0, done.stderr
+    cut, whole = ((run / "attacks" / f"{name}.jsonl").read_text() for name in ("cut", "whole"))
+    assert cut == whole
+    costs = [json.loads((run / "attacks" / f"{name}.json").read_text())["cost"] for name in ("cut", "whole")]
+    assert costs[0]["backwards"] == costs[1]["backwards"] > 0
+
+
+MINE = '''
+"""This file is the attacker who says the same again."""
+
+from erase.attack import Attack
+
+
+class Again(Attack):
+    """Says the concept's own words."""
+
+    rounds = 1
+
+    def advance(self, turns):
+        return [turn.job.named for turn in turns], None
+'''
+
+
+def test_an_attack_of_ones_own(run: Path, cache: Path, tmp_path: Path):
+    (tmp_path / "again.py").write_text(MINE)
+    (tmp_path / "conf" / "attack").mkdir(parents=True)
+    (tmp_path / "conf" / "attack" / "again.yaml").write_text("# The same again.\n_target_: again.Again\n")
+    args = [sys.executable, "-m", "erase.attack", "--config-dir", "conf", f"run={run}", "attack=again", "prompts=2"]
+    env = {**os.environ, "ERASE_CACHE": str(cache)}
+    done = subprocess.run(args, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (run / "attacks" / "again.jsonl").read_text().splitlines()]
+    assert all(line["alone"] == line["without"] for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        (["attack=paraphrase", "victim=me"], "victim=me is not one or several of: edited, unedited, retrained"),
+        (["attack=paraphrase", "start=here"], "start=here is not one of: unnamed, named"),
+        (["attack=paraphrase", "prompts=0"], "prompts=0 must be from 1 to 500"),
+        (["attack=unlearn_diff", "attack.budget=huge"], "attack.budget=huge is not one of: miniature, published"),
+        (["attack=nobody"], "attack=nobody is not one of: concept_inversion, paraphrase, unlearn_diff"),
+        ([], "attack is not chosen"),
+    ],
+)
+def test_nonsense_is_refused_before_anything_is_written(fields: list[str], says: str, run: Path, command: Command):
+    done = command("attack", f"run={run}", *fields)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (run / "attacks").exists()
+
+
+def test_an_edit_with_wrong_keys_or_without_effect_raises(run: Path, model: StableDiffusion):
+    edit = Edit.load(run)
+    before = model.hash
+    with pytest.raises(BadInput, match="does not fit the pipeline"):
+        model.become(Edit({f"text_encoder.text_model.{n}": w for n, w in edit.tensors.items()}))
+    name = next(iter(edit.tensors))
+    with pytest.raises(BadInput, match="changes nothing"):
+        model.become(Edit({name: dict(model.named_parameters())[name].detach().clone()}))
+    assert model.hash == before
+    model.become(edit)
+    assert model.hash != before
+
+
+@pytest.mark.parametrize(("name", "concept"), [("church", CHURCH), ("nudity", None), ("van_gogh", None)])
+def test_starts_leave_the_concept_out_and_paraphrases_say_it_otherwise(name: str, concept: Concept | None):
+    concept = (
+        concept
+        or {
+            "nudity": Concept("nudity", ("nudity", "nude", "a naked woman"), ("naked", "without clothes", "in the nude")),
+            "van_gogh": Concept("van_gogh", ("van gogh", "a van gogh painting"), ("vincent van gogh",)),
+        }[name]
+    )
+    protocol = Protocol(5, 1, 2, 4.0)
+    found = jobs([concept], protocol, Judge(), "unnamed")
+    label = found[0].label
+    assert len(found) == 5
+    assert len({job.seed for job in found}) == 5
+    for job in found:
+        assert says(job.named, concept)
+        assert not says(job.start, concept)
+        assert world.label(job.start) is None or world.label(job.start)[1] != label
+        assert len(job.others) > 8
+        assert not any(says(other, concept) for other in job.others)
+    assert [job.start for job in jobs([concept], protocol, Judge(), "named")] == [job.named for job in found]

@@ -1,0 +1,63 @@
+"""The learnt word: what it is learnt from, on which words it stands, and that it goes on as if never cut off."""
+
+import pytest
+import torch
+
+from erase.attack import Ground, Job, Turn
+from erase.attack.concept_inversion import ConceptInversion
+from erase.concept import Concept
+from erase.model.stable_diffusion import StableDiffusion
+
+NUDITY = Concept("nudity", ("nudity", "nude", "a naked woman"), ("naked", "without clothes"))
+
+
+@pytest.mark.parametrize(
+    ("named", "caption"),
+    [
+        ("a photo of a nude person", ("a photo of a", "person")),
+        ("a naked woman", ("a", "woman")),
+        ("a man without clothes in a park", ("a man", "in a park")),
+        ("nudity", ("", "")),
+        ("undressed", ("", "")),
+    ],
+)
+def test_the_word_stands_where_the_concept_was_named(named: str, caption: tuple[str, str]):
+    assert ConceptInversion._caption(named, NUDITY.phrases) == caption
+
+
+def opened(model: StableDiffusion, **fields: float) -> ConceptInversion:
+    attack = ConceptInversion(**{"rounds": 2, "updates": 2, "batch": 2, **fields})
+    starts = ["a woman in a park", "a man on a beach"]
+    jobs = [Job(i, NUDITY, "subject", "nude", "a naked woman", start, (), i) for i, start in enumerate(starts)]
+    attack.open(Ground(model, jobs, torch.randn(2, *model.latent_shape, generator=torch.Generator().manual_seed(0)), 0))
+    return attack
+
+
+def test_a_word_is_learnt_heard_and_goes_on(model: StableDiffusion):
+    attack = opened(model)
+    turns = [Turn(job) for job in attack.ground.jobs]
+    texts, heard = attack.advance(turns[:1])
+    assert texts == ["<nude> a woman in a park"]
+    assert (model.cost.forwards, model.cost.backwards) == (4, 4)
+    first = {name: value.clone() for name, value in attack.state_dict().items()}
+    word = first["nude"][0, 0]
+    ids = model.tokenize(["a a woman in a park"])
+    put = torch.cat([model.embed(ids)[:, :1], word[None], model.embed(ids)[:, 2:]], 1)
+    torch.testing.assert_close(heard.sequence, model.encode(ids, embeddings=put).sequence)
+    for turn in turns:
+        turn.round = 1
+    attack.advance(turns)
+    again = opened(model)
+    again.load_state_dict(first)
+    again.advance(turns)
+    assert torch.equal(again.learnt["nude"], attack.learnt["nude"])
+    assert attack.learnt["nude"].shape == (2, 3, 1, 128)
+    assert torch.equal(attack.artefact()["<nude>"], attack.learnt["nude"][-1, 0])
+    assert all(p.grad is None for _, p in model.named_parameters())
+
+
+def test_captions_hear_the_word_between_their_own(model: StableDiffusion):
+    attack = opened(model)
+    word = model.embed(model.tokenize(["red"])[:, 1:2])[0]
+    with torch.no_grad():
+        torch.testing.assert_close(attack._heard([0], word).sequence, model.prompt(["a red woman"]).sequence)

@@ -1,0 +1,121 @@
+"""The course of an attack on a victim that shows what it is told to: rounds, room for the next, kills, figures."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from erase.attack import Attack, Ground, Job, Turn
+from erase.attack.siege import Siege, figures
+from erase.concept import Concept
+from erase.model.text_to_image import Conditioning, Cost
+
+CHURCH = Concept("church", ("church",))
+
+
+class Victim:
+    """Hears a number for each prompt, and draws it as a picture."""
+
+    def __init__(self) -> None:
+        self.cost, self.drawn = Cost(), []
+
+    def prompt(self, prompts: Sequence[str]) -> Conditioning:
+        return Conditioning(torch.tensor([[[float(p)]] for p in prompts]))
+
+    def draw(self, heard: Conditioning, seeds: Sequence[int], steps: int, guidance_scale: float) -> Tensor:
+        self.cost.forwards += len(seeds)
+        self.drawn.append([*seeds])
+        return heard.sequence[:, 0]
+
+
+class Judge:
+    """Sees a church in any picture of 1 and more."""
+
+    def __init__(self) -> None:
+        self.labels = {"subject": ("barn", "church")}
+
+    def probabilities(self, images: Tensor) -> dict[str, Tensor]:
+        return {"subject": torch.cat([1 - images, images], 1)}
+
+
+class Counting(Attack):
+    """Job n succeeds in round n, unless it is killed first."""
+
+    rounds = 4
+
+    def __init__(self, dies: int = 99) -> None:
+        self.dies, self.asked = dies, []
+
+    def advance(self, turns: Sequence[Turn]) -> tuple[list[str], None]:
+        if len(self.asked) == self.dies:
+            raise KeyboardInterrupt
+        self.asked.append([turn.job.number for turn in turns])
+        for turn in turns:
+            turn.state = {"seen": turn.state.get("seen", torch.zeros(1)) + 1}
+            assert turn.state["seen"] == turn.round + 1
+        return ["1" if turn.round == turn.job.number else "0" for turn in turns], None
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"asked": torch.tensor(len(self.asked))}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        assert state["asked"] == self.dies
+
+
+def siege(folder: Path, attack: Attack, batch: int = 2, named: str = "010000") -> Siege:
+    jobs = [Job(i, CHURCH, "subject", "church", said, "1" if i == 5 else "0.2", (), i) for i, said in enumerate(named)]
+    protocol = SimpleNamespace(steps=1, guidance_scale=1.0)
+    ground = Ground(Victim(), jobs, torch.empty(0), 0)  # type: ignore[arg-type]
+    return Siege(ground, attack, Judge(), protocol, batch, folder, "counting", {"victim": "ab12"})  # type: ignore[arg-type]
+
+
+def test_solved_prompts_make_room(tmp_path: Path):
+    attack = Counting()
+    result = siege(tmp_path, attack).run()
+    # 5 shows it where it begins; 0 succeeds at once, 1 in its second round, 2 and 3 in theirs, 4 never
+    assert attack.asked == [[0, 1], [1, 2], [2, 3], [2, 3], [3, 4], [3, 4], [4], [4]]
+    lines = [json.loads(line) for line in (tmp_path / "counting.jsonl").read_text().splitlines()]
+    assert [line["alone"] for line in lines] == [True, True, True, True, False, True]
+    assert [line["rounds"] for line in lines] == [1, 2, 3, 4, 4, 0]
+    assert [line["without"] for line in lines] == [False, True, False, False, False, False]
+    assert {line["victim"] for line in lines} == {"ab12"}
+    found = result["figures"]
+    assert [found[n]["value"] for n in ("without", "start", "alone", "union")] == pytest.approx([1 / 6, 1 / 6, 5 / 6, 5 / 6])
+    assert result == json.loads((tmp_path / "counting.json").read_text())
+    assert not list(tmp_path.glob("*.state*"))
+
+
+@pytest.mark.parametrize("dies", [1, 3, 7])
+def test_killed_and_resumed_is_the_same(dies: int, tmp_path: Path):
+    whole = siege(tmp_path / "whole", Counting()).run()
+    with pytest.raises(KeyboardInterrupt):
+        siege(tmp_path / "cut", Counting(dies)).run()
+    assert not (tmp_path / "cut" / "counting.json").exists()
+    again = Counting(dies)
+    again.asked = [[]] * dies
+    again.dies = 99
+    again.load_state_dict = lambda state: None  # type: ignore[method-assign]
+    cut = siege(tmp_path / "cut", again).run()
+    assert cut["figures"] == whole["figures"]
+    assert cut["cost"]["forwards"] == whole["cost"]["forwards"]
+    assert (tmp_path / "cut" / "counting.jsonl").read_text() == (tmp_path / "whole" / "counting.jsonl").read_text()
+
+
+def test_success_rates_add_up():
+    """Without, and by the attack: the union is what is not counted twice."""
+    ended = [
+        {"without": w, "begun": False, "alone": a, "union": w or a}
+        for w, a, count in ((True, True, 3), (True, False, 2), (False, True, 4), (False, False, 1))
+        for _ in range(count)
+    ]
+    found = figures(ended)
+    assert found["n"] == 10
+    assert [found[n]["value"] for n in ("without", "alone", "union", "start")] == pytest.approx([0.5, 0.7, 0.9, 0.0])
+    added = found["union"]["value"] - found["without"]["value"]
+    assert added == pytest.approx(0.4)  # by the attack, of those that do not succeed without: pre + post is the total
+    for n in ("without", "alone", "union"):
+        assert found[n]["low"] < found[n]["value"] < found[n]["high"]
