@@ -1,7 +1,7 @@
 # make erase   a virtual environment, the package, the main job: a concept erased, a table, a report
 # make test    the same environment, all tests
 # make proof   sweeps of 36 runs, killed, on SLURM, on a full disk: half an hour
-# make bench   a page of 500 made-up runs: how long, how large, how fast it sorts
+# make bench   published against fast forms, attacks in batches, a page of 500 made-up runs: as ratios, in one run
 # make lint    ruff and mypy
 
 PYTHON ?= python3
@@ -20,6 +20,8 @@ proof: .venv/ready
 	$(BIN)/python -m pytest -n 0 -m proof tests/test_proof.py
 
 bench: .venv/ready
+	$(BIN)/python benchmarks/forms.py
+	$(BIN)/python benchmarks/attack.py
 	$(BIN)/python benchmarks/report.py
 
 lint: .venv/ready

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,12 +12,29 @@ from omegaconf import DictConfig, OmegaConf
 from erase import schema
 from erase.command import build, command
 
+AXES = ("target", "preservation", "adversary", "parameters", "latents", "loss")
+"""What a method is composed of, besides its model and its concepts."""
+
+
+def objective(config: DictConfig, model: Callable[[], Any], work: Path, shared: Path | None = None) -> Any:
+    """The method that `config` composes, on a `model` that is loaded when all else of it is right.
+
+    `work` is for what does not fit into memory, `shared` for what several runs may use. BadInput for what does not fit.
+    """
+    from erase.concept import check_known, resolve
+
+    concepts = resolve(config.concept.members, config.concept.prompts, config.concept.synonyms)
+    parts = {axis: build(config[axis], axis) for axis in AXES}
+    loaded = model()
+    check_known(concepts, loaded.words, loaded.things)
+    given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
+    return build(config.method, "method", model=loaded, concepts=concepts, work=work, shared=shared, **parts, **given)
+
 
 def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Run one job of the main command in `folder`; returns what metrics.json holds. BadInput for what cannot be done."""
     from safetensors.torch import load_file
 
-    from erase.concept import check_known, resolve
     from erase.errors import BadInput
     from erase.judge.drawings import Drawings as Judge
     from erase.judge.engine import Engine
@@ -31,16 +48,10 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
 
     if config.checkpoint_every < 1:
         raise BadInput(f"checkpoint_every={config.checkpoint_every} must be at least 1.")
-    concepts = resolve(config.concept.members, config.concept.prompts, config.concept.synonyms)
-    parts = ("trainer", "target", "preservation", "adversary", "parameters", "latents", "loss", "protocol", "logger")
-    objects = {name: build(config[name], name) for name in parts}
-    trainer, protocol, tracker = (objects.pop(name) for name in ("trainer", "protocol", "logger"))
-    model = build(config.model, "model", precision=trainer.precision)
-    check_known(concepts, model.words, model.things)
-    given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
+    trainer, protocol, tracker = (build(config[name], name) for name in ("trainer", "protocol", "logger"))
     cache = Path(config.cache).expanduser()
-    given |= {"work": folder, "shared": cache / "bank"}
-    method = build(config.method, "method", model=model, concepts=concepts, **objects, **given)
+    method = objective(config, lambda: build(config.model, "model", precision=trainer.precision), folder, cache / "bank")
+    model, concepts = method.model, method.concepts
     passing = sorted({*config.judge_at})
     if len(passing) < len(config.judge_at) or not all(0 < step < method.steps for step in passing):
         choices = f"different updates from 1 to {method.steps - 1}, before the last" if method.steps > 1 else "empty"

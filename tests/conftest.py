@@ -45,6 +45,13 @@ QUICK = [
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def composed(*overrides: str) -> DictConfig:
+    """The config of the main command."""
+    schema.register(schema.Train)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
 @dataclass(frozen=True)
 class Study:
     """A folder of experiments/."""

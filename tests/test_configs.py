@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from conftest import composed
 from hydra import compose, initialize_config_dir
 from hydra.core.plugins import Plugins
 from hydra.utils import get_object
@@ -15,12 +16,6 @@ from erase.errors import BadInput
 
 OPTIONS = [(g, o) for g in groups() for o in choices(g)]
 AXES = ("model", "target", "preservation", "adversary", "parameters", "latents", "loss", "protocol", "logger")
-
-
-def composed(*overrides: str):
-    schema.register(schema.Train)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("train", list(overrides))
 
 
 def chosen(group: str, option: str) -> list[str]:

@@ -7,15 +7,14 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from conftest import composed
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from erase import schema
-from erase.command import CONF, build, choices
-from erase.concept import resolve
+from erase.command import choices
 from erase.errors import BadInput
 from erase.model.stable_diffusion import StableDiffusion
+from erase.train import objective
 
 AXES = {axis: choices(axis) for axis in ("method", "target", "preservation", "adversary", "parameters", "latents", "loss")}
 NEEDED = {("preservation", "fixed"): "preservation.prompts=[a barn]"}
@@ -68,17 +67,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def three_steps(model: StableDiffusion, chosen: dict[str, str], folder: Path, shared: Path) -> dict[str, Tensor]:
     """What an edit holds after three updates of the main command's own loop."""
     needed = [NEEDED[choice] for choice in chosen.items() if choice in NEEDED]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        schema.register(schema.Train)
-        given = ["concept=church", "steps=3", "batch_size=2", *(f"{a}={o}" for a, o in chosen.items()), *needed]
-        config = compose("train", given)
+    given = [f"{axis}={option}" for axis, option in chosen.items()]
+    config = composed("concept=church", "steps=3", "batch_size=2", *given, *needed)
     for axis, values in CHEAP.items():
         config[axis].update({name: value for name, value in values.items() if name in config[axis]})
     model.vocabulary = ["a photo of a barn", "a photo of a tench", "a view in a park"]
-    parts = {name: build(config[name], name) for name in AXES if name != "method"}
-    given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
-    concepts = resolve(config.concept.members, None, None)
-    method = build(config.method, "method", model=model, concepts=concepts, work=folder, shared=shared, **parts, **given)
+    method = objective(config, lambda: model, folder, shared)
     silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = L.Trainer(max_epochs=1, accelerator="cpu", default_root_dir=folder, **silent)
     trainer.fit(method, DataLoader(range(method.steps), batch_size=None))

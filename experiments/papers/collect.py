@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+
 from erase.record.study import is_finished, keep
 
 HERE = Path(__file__).parent

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+
 from erase.record.study import Array, Row, fill, interval, number, read, said, table
 
 HERE = Path(__file__).parent
 SYSTEMS = ("esd_x", "esd_u", "concept_ablation", "uce", "eap", "eap_published", "kpop", "age")
 CONCEPTS = ("nudity", "church", "van_gogh", "imagenette_v1")
-ROLES = {"esr_1": ("concept",), "esr_1_synonyms": ("synonym",), "psr_1_siblings": ("sibling",), "psr_1": ("sibling", "kept")}
+ROLES = {"esr_1": ("concept",), "esr_1_synonyms": ("synonyms",), "psr_1_siblings": ("sibling",), "psr_1": ("sibling", "kept")}
 """Whose pictures each figure counts."""
 
 

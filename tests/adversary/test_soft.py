@@ -4,13 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from conftest import composed
 from torch import Tensor
 
-from erase import schema
 from erase.adversary.soft import SoftPrompt
-from erase.command import CONF, build
-from erase.concept import Concept, resolve
+from erase.concept import Concept
 from erase.errors import BadInput
 from erase.latents.bank import Bank
 from erase.loss import Squared
@@ -22,6 +20,7 @@ from erase.parameters.text_encoder import TextEncoder
 from erase.preservation.fixed import Fixed
 from erase.random import stream
 from erase.target import Negative
+from erase.train import objective
 
 CHURCH = Concept("church", ("a photo of a church",))
 
@@ -204,14 +203,8 @@ def test_an_update_costs_what_was_promised_at_the_defaults(
         return Conditioning(said.sequence.expand(len(ids), -1, -1) + (nudge if edited else 0))
 
     monkeypatch.setattr(model, "encode", encode)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        schema.register(schema.Train)
-        config = compose("train", ["method=adv_unlearn", f"concept={concept}", f"adversary={adversary}"])
-    names = ("target", "preservation", "adversary", "parameters", "latents", "loss")
-    parts = {name: build(config[name], name) for name in names}
-    given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
-    concepts = resolve(config.concept.members, None, None)
-    erasing = build(config.method, "method", model=model, concepts=concepts, work=tmp_path, **parts, **given)
+    config = composed("method=adv_unlearn", f"concept={concept}", f"adversary={adversary}")
+    erasing = objective(config, lambda: model, tmp_path)
     erasing.on_fit_start()
     for prompt in (*erasing.task.prompts, *erasing.preservation.settled):
         erasing.latents.draw([prompt], "erase", 0)

@@ -1,50 +1,27 @@
 """The study: which runs it makes, what of them it keeps, and what it says of that."""
 
 import csv
-import importlib.util
 import json
 import math
 import shutil
-import sys
 from itertools import product
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from conftest import study_of
 
-from erase import schema
-from erase.command import CONF, choices
+from erase.command import choices
 
-FOLDER = ROOT / "experiments" / "adversarial_preservation"
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"adversarial_preservation_{name}", FOLDER / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-collect, summary = load("collect"), load("summary")
-
-
-def composed(part: str, *overrides: str) -> DictConfig:
-    with initialize_config_dir(str(FOLDER), version_base="1.3"):
-        given = [f"hydra.searchpath=[file://{CONF}]", *overrides]
-        return compose(part, given, return_hydra_config=True)
+STUDY = study_of("adversarial_preservation")
+FOLDER = STUDY.folder
+collect, summary = STUDY.load("collect"), STUDY.load("summary")
 
 
 def test_the_two_parts_are_all_runs_once():
-    schema.register(schema.Train)
     made = []
     for part in ("sweep", "seeds"):
-        params = composed(part, "method=esd", "concept=church").hydra.sweeper.params
+        params = STUDY.composed(part, "method=esd", "concept=church").hydra.sweeper.params
         axes = [str(params[n]).split(",") for n in ("preservation", "concept", "seed")]
         made += [*product(*axes)]
     assert len(made) == len({*made}) == 5 * 12 + 5 * 3 * 2
@@ -53,15 +30,14 @@ def test_the_two_parts_are_all_runs_once():
 
 
 def test_runs_differ_in_what_is_held():
-    schema.register(schema.Train)
     held, shared = set(), set()
     for preservation in summary.PRESERVATIONS:
-        config = composed("sweep", "method=esd", "concept=church", f"preservation={preservation}")
+        config = STUDY.composed("sweep", "method=esd", "concept=church", f"preservation={preservation}")
         assert 0 < min(config.judge_at) < max(config.judge_at) < config.steps
         shared.add((config.steps, config.lr, config.lr_schedule, config.batch_size))
         held.add(str(config.preservation))
     assert (len(held), len(shared)) == (5, 1)
-    eap = composed("sweep", "method=adv_preserve", "concept=church")
+    eap = STUDY.composed("sweep", "method=adv_preserve", "concept=church")
     assert str(eap.preservation) in held
     assert (eap.steps, eap.lr, eap.lr_schedule, eap.batch_size) in shared
     assert eap.method._target_ == config.method._target_

@@ -1,52 +1,30 @@
 """The study of attacks: which runs it makes, what of them it keeps, and what it says of that."""
 
 import csv
-import importlib.util
 import json
 import shutil
-import sys
 from itertools import product
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-from conftest import ROOT
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from conftest import study_of
 
-from erase import schema
-from erase.command import CONF, choices
+from erase.command import choices
 
-FOLDER = ROOT / "experiments" / "robustness"
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"robustness_{name}", FOLDER / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-collect, summary = load("collect"), load("summary")
-
-
-def composed(*overrides: str) -> DictConfig:
-    schema.register(schema.Train)
-    with initialize_config_dir(str(FOLDER), version_base="1.3"):
-        return compose("sweep", [f"hydra.searchpath=[file://{CONF}]", *overrides], return_hydra_config=True)
+STUDY = study_of("robustness")
+FOLDER = STUDY.folder
+collect, summary = STUDY.load("collect"), STUDY.load("summary")
 
 
 def test_methods_are_those_of_the_tables_and_differ():
-    params = composed("experiment=eap", "concept=church").hydra.sweeper.params
+    params = STUDY.composed("sweep", "experiment=eap", "concept=church").hydra.sweeper.params
     names = str(params.experiment).split(",")
     assert (*names,) == summary.METHODS
     assert {p.stem for p in (FOLDER / "experiment").glob("*.yaml")} == {*names}
     assert {*str(params.concept).split(",")} <= {*choices("concept")}
     assert {*summary.ATTACKS} == {*choices("attack")}
     axes = ("method", "adversary", "preservation", "parameters")
-    made = {name: composed(f"experiment={name}", "concept=church") for name in names}
+    made = {name: STUDY.composed("sweep", f"experiment={name}", "concept=church") for name in names}
     assert len({str([config[axis] for axis in axes]) for config in made.values()}) == 7
     assert "Adversarial" in made["both"].preservation._target_
     assert (made["both"].adversary.steps, made["adv_unlearn"].adversary.steps) == (1, 30)

@@ -4,31 +4,24 @@ import copy
 from pathlib import Path
 
 import torch
-from hydra import compose, initialize_config_dir
+from conftest import composed
 from torch import Tensor
 from torch.func import functional_call
 
-from erase import schema
-from erase.command import CONF, build
-from erase.concept import Concept
 from erase.method.base import Method
 from erase.model.stable_diffusion import StableDiffusion
 from erase.random import stream
+from erase.train import objective
 
 STEPS, ETA, TEMPERATURE, RATE = 5, 1.0, 2.0, 0.01
-CHURCH = Concept("church", ("church",), ("chapel",))
 PUBLISHED = ["method=adv_preserve", "latents=on_policy", "preservation.search=gumbel", "loss=x0", "batch_size=1"]
 
 
 def published(model: StableDiffusion, folder: Path) -> Method:
     """`PUBLISHED` from the command line, over few candidates and few DDIM steps."""
-    schema.register(schema.Train)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        own = ["concept=church", f"latents.steps={STEPS}", "preservation.closest=4", "preservation.filter=none"]
-        config = compose("train", [*PUBLISHED, *own])
-    parts = {name: build(config[name], name) for name in ("target", "preservation", "parameters", "latents", "loss")}
-    given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
-    found = build(config.method, "method", model=model, concepts=[CHURCH], work=folder, **parts, **given)
+    own = ["concept=church", "concept.prompts=[church]", f"latents.steps={STEPS}"]
+    config = composed(*PUBLISHED, *own, "preservation.closest=4", "preservation.filter=none")
+    found = objective(config, lambda: model, folder)
     found.on_fit_start()
     return found
 

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from conftest import composed
 
-from erase import schema
-from erase.command import CONF, build
-from erase.concept import Concept, resolve, rows
+from erase.concept import Concept, rows
 from erase.errors import BadInput
 from erase.latents.bank import Bank
 from erase.loss import Squared
@@ -19,6 +17,7 @@ from erase.preservation.adversarial import Adversarial
 from erase.preservation.fixed import Fixed
 from erase.random import stream
 from erase.target import Negative
+from erase.train import objective
 
 CHURCH = Concept("church", ("church", "a photo of a church"), ("chapel",))
 
@@ -75,20 +74,8 @@ def test_a_pair_costs_at_most_ten_forwards_at_the_defaults(concept: str, model: 
     """Counted over a whole run of the defaults, on a network that answers at once."""
     scale = dict(model.named_parameters())["unet.conv_in.bias"]
     monkeypatch.setattr(model, "denoise", lambda x, t, conditioning, weights: x * scale.sum())
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        schema.register(schema.Train)
-        config = compose("train", ["method=adv_preserve", f"concept={concept}", "parameters.include=conv_in.bias"])
-    parts = {name: build(config[name], name) for name in ("target", "preservation", "parameters", "latents", "loss")}
-    given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
-    erasing = build(
-        config.method,
-        "method",
-        model=model,
-        concepts=resolve(config.concept.members, None, None),
-        work=tmp_path,
-        **parts,
-        **given,
-    )
+    config = composed("method=adv_preserve", f"concept={concept}", "parameters.include=conv_in.bias")
+    erasing = objective(config, lambda: model, tmp_path)
     erasing.on_fit_start()
     for step in range(config.steps):
         torch.stack(list(erasing.losses(step).values())).sum().backward()

@@ -1,0 +1,89 @@
+"""What an update costs in a system's published and in its fast form, beside each other: passes and seconds. `make bench`.
+
+EAP published: a trajectory of the edited model for every point, a step of Gumbel-Softmax an update; fast: points from the bank,
+all candidates scored now and then. AdvUnlearn published: such trajectories, and 30 steps of an attack whose gradients add up;
+pgd: points from the bank; fast: these, and one signed step. Learning rate, batch and number of updates are the same, and a bank
+is counted. Of the published form, whose updates cost the same from first to last, a few are timed.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+EAP = ["method=adv_preserve", "batch_size=1", "lr=1e-5", "lr_schedule=constant"]  # as the paper's
+ADV = ["method=adv_unlearn", "adversary.warmup=0.0"]
+FORMS = {
+    "eap": {
+        "published": [*EAP, "latents=on_policy", "preservation.search=gumbel", "preservation.filter=none", "loss=x0"],
+        "fast": EAP,
+    },
+    "adv_unlearn": {
+        "published": [*ADV, "latents=on_policy", "adversary=pgd", "adversary.compat=published"],
+        "pgd": [*ADV, "adversary=pgd"],
+        "fast": [*ADV, "adversary=fast"],
+    },
+}
+UPDATES = {"eap": 1000, "adv_unlearn": 60}
+"""Of the whole run, whose seconds are divided by them."""
+TIMED = {"eap": 20, "adv_unlearn": 6}
+"""Of the published form."""
+
+
+def bench(system: str, form: str, updates: int, concept: str, threads: int) -> tuple[float, float, float]:
+    """Seconds, F and B an update of one form, from the first bank to the last step."""
+    from hydra import compose, initialize_config_dir
+
+    from erase import schema
+    from erase.command import CONF, build, quiet
+    from erase.train import objective
+
+    quiet()
+    torch.set_num_threads(threads)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        schema.register(schema.Train)
+        config = compose("train", [f"concept={concept}", f"steps={updates}", *FORMS[system][form]])
+    with tempfile.TemporaryDirectory() as folder:
+        method = objective(config, lambda: build(config.model, "model"), Path(folder))
+        moved, lr = method.players["weights"]
+        began, adam = time.perf_counter(), torch.optim.Adam(moved, lr)
+        method.on_fit_start()
+        for step in range(updates):
+            adam.zero_grad()
+            torch.stack(list(method.losses(step).values())).sum().backward(inputs=moved)
+            adam.step()
+        seconds, cost = time.perf_counter() - began, method.model.cost
+    return seconds / updates, cost.forwards / updates, cost.backwards / updates
+
+
+def compare(system: str, concept: str, threads: int) -> None:
+    """Print every form's costs, and how many times as long an update of the published one takes."""
+    found = {}
+    for form in FORMS[system]:  # a process each: none warms another's caches
+        updates = (TIMED if form == "published" else UPDATES)[system]
+        said = [f"--system={system}", f"--form={form}", f"--updates={updates}", f"--concept={concept}", f"--threads={threads}"]
+        done = subprocess.run([sys.executable, __file__, *said], check=True, capture_output=True, text=True)
+        found[form] = [*map(float, done.stdout.splitlines()[-1].split())]
+        seconds, forwards, backwards = found[form]
+        print(f"{system:12s} {form:10s} {seconds:8.2f} s {forwards:8.1f} F {backwards:6.1f} B an update", flush=True)
+    for form in [*found][1:]:
+        print(f"{system:12s} published / {form}: {found['published'][0] / found[form][0]:.1f} times the seconds", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--system", choices=FORMS, help="this one alone")
+    parser.add_argument("--concept", default="nudity")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--form", help="this one alone, in this process")
+    parser.add_argument("--updates", type=int, default=1, help="of that form")
+    given = parser.parse_args()
+    if given.form:
+        print(*bench(given.system, given.form, given.updates, given.concept, given.threads))
+    else:
+        for system in [given.system] if given.system else FORMS:
+            compare(system, given.concept, given.threads)
