@@ -56,8 +56,7 @@ def success_table(results: Sequence[Row], attacks: Sequence[Row]) -> str:
             cells = []
             for attack in ATTACKS:
                 alone, either = (outcomes(own, column, attack=attack, **of) for column in ("alone", "union"))
-                said_ = f"{said(share(alone), resampled(alone), 'z.2f')} / {share(either):.2f}" if alone else "–"
-                cells.append(said_)
+                cells.append(f"{said(share(alone), resampled(alone), 'z.2f')} / {share(either):.2f}" if alone else "–")
             runs = [row for row in results if (row["concept"], row["method"]) == (concept, name)]
             kept = [said(float(np.mean([number(r, n) for r in runs])), form="z.2f") if runs else "" for n in KEPT]
             rows.append([concept, ENDS.get(name, f"`{name}`"), str(len(runs) or ""), *cells, *kept])

@@ -1,7 +1,10 @@
 """The learnt word: what it is learnt from, on which words it stands, and that it goes on as if never cut off."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from erase.attack import Ground, Job, Turn
 from erase.attack.concept_inversion import ConceptInversion
@@ -61,3 +64,11 @@ def test_captions_hear_the_word_between_their_own(model: StableDiffusion):
     word = model.embed(model.tokenize(["red"])[:, 1:2])[0]
     with torch.no_grad():
         torch.testing.assert_close(attack._heard([0], word).sequence, model.prompt(["a red woman"]).sequence)
+
+
+def test_the_word_is_one_that_diffusers_loads(model: StableDiffusion, tmp_path: Path):
+    attack = opened(model, rounds=1, updates=1)
+    (text,), heard = attack.advance([Turn(attack.ground.jobs[0])])
+    save_file(attack.artefact(), tmp_path / "word.safetensors")
+    model.pipe.load_textual_inversion(tmp_path, weight_name="word.safetensors")
+    torch.testing.assert_close(model.prompt([text]).sequence, heard.sequence)

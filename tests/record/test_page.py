@@ -6,15 +6,14 @@ import io
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import synthetic
 from conftest import Command
+from page_file import Page
 from PIL import Image
 
 from erase.errors import BadInput
@@ -26,25 +25,6 @@ from erase.record.page.table import FORMATS
 from erase.record.page.write import content, write
 
 HOSTILE = "</script><script>alert(1)</script><b>&'\"`|\\_"
-
-
-class Page(HTMLParser):
-    """What of a page a browser without JavaScript reads, and the data that the others get."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.inside: dict[str, Any] = {}
-        self.data: dict[str, Any] = {}
-        self.feed(path.read_text())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.inside = dict(attrs)
-        self.tags.append((tag, self.inside))
-
-    def handle_data(self, data: str) -> None:
-        if self.inside.get("id") == "data" and data.strip():
-            self.data = json.loads(data)
 
 
 @pytest.fixture(scope="module")
