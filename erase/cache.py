@@ -1,12 +1,19 @@
 """This file is what several runs share: made once, by whoever comes first; the others wait for it."""
 
+import hashlib
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+
+def told(what: Mapping[str, object]) -> str:
+    """A file's name by all that it depends on."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def once(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

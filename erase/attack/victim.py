@@ -1,6 +1,5 @@
 """This file is who is attacked: the edited model of a run, the unedited one, or the one that never saw the concept."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from erase.attack import Attack, Ground, Job
 from erase.attack.siege import Siege, same
-from erase.cache import once
+from erase.cache import once, told
 from erase.command import build
 from erase.concept import Concept, says
 from erase.errors import BadInput, Busy
@@ -74,9 +73,8 @@ class Victims:
         asked |= {"attack": OmegaConf.to_container(self.config.attack, resolve=True), "protocol": self.protocol.lock}
         about = {"attack": self.choice, "model": victim, "victim": model.hash, "settings": asked}
         about |= {"judge": self.judge.hash, "code": code()}
-        key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
         own = self.folder / "attacks"
-        folder = own if victim == "edited" else self.cache / "attacks" / key
+        folder = own if victim == "edited" else self.cache / "attacks" / told(about)
         if (kept := own / f"{name}.json").exists():
             result = json.loads(kept.read_text())
             same({n: result[n] for n in about}, about, kept)
@@ -100,13 +98,12 @@ class Victims:
         prompts, seeds = [job.named for job in self.jobs], [job.seed for job in self.jobs]
         steps, scale = self.protocol.steps, self.protocol.guidance_scale
         what = {"prompts": prompts, "seeds": seeds, "steps": steps, "scale": scale, **model.depends_on}
-        key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
         def draw() -> dict[str, Tensor]:
             *_, last = model.trajectory(model.prompt(prompts), model.noise(seeds), steps, scale, edited=False)
             return {"latents": last.x_t.cpu()}
 
-        return once(self.cache / "targets" / f"{key}.safetensors", draw)["latents"]
+        return once(self.cache / "targets" / f"{told(what)}.safetensors", draw)["latents"]
 
 
 def jobs(concepts: Sequence[Concept], protocol: Protocol, judge: Judge, start: str) -> list[Job]:

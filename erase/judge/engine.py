@@ -1,7 +1,6 @@
 """This file draws what a protocol asks for and lets the judge look: once a picture, kept by all it depends on."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from erase.cache import once
+from erase.cache import once, told
 from erase.judge.drawings import Drawings as Judge
 from erase.model.edit import digest
 from erase.model.text_to_image import Key, TextToImage, hardware
@@ -61,12 +60,11 @@ class Engine:
         asked = {"prompts": prompts, "seeds": seeds, "edit": edit, "steps": steps, "guidance_scale": guidance}
         asked |= {"key": digest(key)} if key else {}
         what = {**asked, "ids": self.model.tokenize(prompts).tolist(), **self.model.depends_on}
-        name = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
         def draw() -> dict[str, Tensor]:
             return {"images": self.model.images(prompts, seeds, steps, guidance, edited=bool(edit), key=key)}
 
-        return once(folder / f"{name}.safetensors", draw)["images"]
+        return once(folder / f"{told(what)}.safetensors", draw)["images"]
 
     def judge_cells(
         self, cells: Sequence[Cell], edit: str, folder: Path | None, who: str = "", key: Key | None = None

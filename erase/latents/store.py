@@ -2,7 +2,6 @@
 
 import hashlib
 import inspect
-import json
 import os
 import time
 from abc import ABC, abstractmethod
@@ -15,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from erase.cache import once
+from erase.cache import once, told
 from erase.errors import BadInput
 from erase.latents import Points
 from erase.latents.proposal import Proposal
@@ -122,7 +121,7 @@ class Store(ABC):
         files = [inspect.getfile(c) for c in type(self).__mro__ if c.__module__.startswith("erase.")]
         own |= {"kept by": hashlib.sha256(b"".join(Path(f).read_bytes() for f in files)).hexdigest()}
         what = {**own, "ids": self.model.tokenize(group.prompts).tolist(), **self.model.depends_on}
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+        return told(what)
 
     def _fill(self, group: Group) -> None:
         count, began, spent = group.trajectories, time.time(), self.model.cost.forwards

@@ -69,6 +69,7 @@ class Method(L.LightningModule):
         self.task = Task(model, self.concepts, latents, loss, seed)
         self.steps, self.lr, self.lr_schedule, self.batch_size = steps, lr, lr_schedule, batch_size
         self.seed, self.work, self.shared = seed, work, shared
+        model.shared = shared
         self.title = name or type(self).__name__
         self.candidates = preservation.candidates(model.vocabulary, self.concepts)
         parameters.prepare(model, seed)

@@ -85,6 +85,7 @@ class TextToImage(ABC):
     def __init__(self, pipe: DiffusionPipeline, modules: dict[str, nn.Module], precision: torch.dtype) -> None:
         self.pipe, self.modules, self.precision = pipe, modules, precision
         self.cost = Cost()
+        self.shared: Path | None = None  # where runs keep for each other what is alike in all of them
         self.hash = ""  # sha256 of its weights: what an edit fits
         self.words: frozenset[str] | None = None  # the only words it knows; None: any
         self.things: list[str] = []  # names of what it can draw, for people

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from erase.concept import Concept
 from erase.errors import BadInput
-from erase.model.text_to_image import Conditioning
+from erase.model.words import states
 from erase.preservation import FILTERS, Kept, pool
 from erase.preservation.game import Besides, Game, Search
 from erase.preservation.gradient import Gradient
@@ -75,8 +75,7 @@ class Adversarial:
         kept = near(task.model, candidates, task.concepts, self.closest, self.centres, self.rows)
         some = kept.any(0)
         left = [c for c, stays in zip(candidates, some, strict=True) if stays]
-        parts = [left[i : i + self.rows] for i in range(0, len(left), self.rows)]
-        said = Conditioning.stack([task.model.prompt(part, edited=False) for part in parts])
+        said = states(task.model, left, self.rows)
         self.search.open(Game(task, left, kept[:, some], said, self.weight, self.besides))
 
     def choose(self, step: int, count: int) -> Kept:

@@ -4,16 +4,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from erase.concept import Concept
 from erase.model.text_to_image import TextToImage
-
-
-def features(model: TextToImage, prompts: Sequence[str], rows: int = 64) -> Tensor:
-    """What the unedited text encoder makes of whole prompts, of length 1, (prompts, width); `rows` at once."""
-    parts = [prompts[i : i + rows] for i in range(0, len(prompts), rows)]
-    return torch.cat([normalize(model.text_features(part), dim=-1).cpu() for part in parts])
+from erase.model.words import features
 
 
 def near(

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from erase.concept import Concept
 from erase.model.text_to_image import TextToImage
-from erase.preservation.near import features
+from erase.model.words import features
 from erase.preservation.once import Once
 
 
