@@ -76,9 +76,8 @@ class SoftPrompt:
         model = self.task.model
         if self.init == "latest" and self.found is not None and len(self.found) == rows:
             return self.found
-        words = torch.tensor([i for i in range(len(model.table)) if i not in model.special])
-        drawn = torch.randint(len(words), (rows, self.size), generator=stream(self.task.seed, "attack tokens", step))
-        start = model.embed(words[drawn].to(model.device)).detach()
+        drawn = torch.randint(len(model.ordinary), (rows, self.size), generator=stream(self.task.seed, "attack tokens", step))
+        start = model.embed(model.ordinary[drawn].to(model.device)).detach()
         return torch.zeros_like(start) if self.slots.kind == "added" and not self.published else start
 
     def search(self, prompts: Sequence[str], step: int, start: Tensor) -> Tensor:

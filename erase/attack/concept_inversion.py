@@ -43,7 +43,7 @@ class ConceptInversion(Attack):
 
     def open(self, ground: Ground) -> None:
         super().open(ground)
-        self.captions = [self._caption(turn.named, turn.concept.phrases) for turn in ground.jobs]
+        self.captions = [self._caption(job.named, job.concept.phrases) for job in ground.jobs]
         prompts = [f"{before} {after}".strip() for before, after in self.captions]
         self.slots.size(ground.model, [*prompts, *(job.start for job in ground.jobs)], "attack.tokens")
 

@@ -43,9 +43,8 @@ class UnlearnDiff(Attack):
     def open(self, ground: Ground) -> None:
         super().open(ground)
         self.slots.size(ground.model, [job.start for job in ground.jobs], "attack.tokens")
-        table = ground.model.table
-        self.words = torch.tensor([i for i in range(len(table)) if i not in ground.model.special], device=table.device)
-        self.embeddings = table.detach()[self.words].float()
+        self.words = ground.model.ordinary.to(ground.model.device)
+        self.embeddings = ground.model.embed(self.words).detach()
 
     def begin(self) -> dict[str, Tensor]:
         """A job's distributions (tokens, words), even, and Adam's two means of their gradients."""

@@ -69,7 +69,7 @@ class Slots:
             return model.encode(ids, embeddings=own + nn.functional.pad(added, (0, 0, 1, tokens - 1 - size)))
         cuts = at or [0] * len(lengths)
         places = torch.tensor([self.places(n, tokens, k) for n, k in zip(lengths, cuts, strict=True)], device=ids.device)
-        word = min({*range(len(model.table))} - model.special)  # stands where a free token does: only the end counts
+        word = int(model.ordinary[0])  # stands where a free token does: only the end counts
         ids = torch.cat([ids, ids.new_full((len(ids), self.count), word)], 1).gather(1, places)
         every = torch.cat([own, values.to(own)], 1)
         return model.encode(ids, embeddings=every.gather(1, places[..., None].expand(-1, -1, own.shape[2])))

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,12 @@ class TextToImage(ABC):
     @abstractmethod
     def table(self) -> Tensor:
         """What stands for each token before the text encoder's first layer, (vocabulary, width), as it stands in the edit."""
+
+    @cached_property
+    def ordinary(self) -> Tensor:
+        """The ids of all tokens that are not special, ascending, on the CPU: what may stand in a prompt."""
+        special = self.special
+        return torch.tensor([i for i in range(len(self.table)) if i not in special])
 
     def embed(self, ids: Tensor) -> Tensor:
         """Rows (batch, tokens, width) of `table`, fp32: what an attacker perturbs, and `encode` takes."""

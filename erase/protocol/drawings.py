@@ -75,14 +75,14 @@ class Drawings:
         return Cell(role, head, label, batch, cycled, tuple(range(start, start + count)))
 
     def unnamed(self, head: str, label: str) -> list[str]:
-        """Prompts that leave out what `label` names, from which an attacker begins: places, people, subjects in places."""
+        """Prompts that leave out what `label` names, from which an attacker begins: places; of a style, subjects in places.
+
+        Nobody is in them: of a person whose clothes nobody names, the unedited model draws every other without.
+        """
         wheres = [where for place in world.PLACES.values() for where in place]
-        if head != "subject":
-            things = [world.describe(s, s) for s in world.SUBJECTS if s != "nude"]
-        elif world.SUBJECTS[label].family == "outfits":
-            things = [world.article(person) for person in world.PEOPLE]
-        else:
+        if head == "subject":
             return _spread(wheres)
+        things = [world.describe(s, s) for s in world.SUBJECTS if s != "nude"]
         return _spread([f"{thing} {where}" for thing, where in product(things, wheres)])
 
     def paraphrases(self, head: str, label: str) -> list[str]:

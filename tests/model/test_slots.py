@@ -96,3 +96,4 @@ def test_text_and_tokens(model: StableDiffusion):
     assert model.detokenize(ids) == "a photo of a church"
     assert {ids[0], ids[-1]} <= model.special
     assert model.table.shape == (990, 128)
+    assert {*model.ordinary.tolist()} == {*range(990)} - model.special
