@@ -44,7 +44,7 @@ def markdown(experiments: Sequence[Experiment]) -> str:
     """A pipe table."""
 
     def line(values: Sequence[str]) -> str:
-        return "| " + " | ".join(re.sub(r"([\\|<>`*_\[\]])", r"\\\1", v).replace("\n", " ") for v in values) + " |\n"
+        return "| " + " | ".join(re.sub(r"([\\|<>`*\[\]]|\b_|_\b)", r"\\\1", v).replace("\n", " ") for v in values) + " |\n"
 
     def figure(value: str) -> str:
         return value.replace(" [", " (").replace("]", ")")
