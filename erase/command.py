@@ -218,6 +218,7 @@ def quiet() -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     diffusers_logging.disable_progress_bar()
+    os.environ.setdefault("WANDB_SILENT", "true")  # before Lightning's loggers import it
 
 
 def _complete(composed: DictConfig, config: str, fields: type) -> None:

@@ -109,19 +109,31 @@ class WandB:
         self.mode, self.project, self.group = mode, project, group
 
     def open(self, folder: Path, name: str, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
+        import wandb
         from lightning.pytorch.loggers import WandbLogger
 
         for place in ("DATA", "CACHE"):  # else media are staged, and logs written, in the home folder
             os.environ[f"WANDB_{place}_DIR"] = str(folder / "wandb")
-        os.environ.setdefault("WANDB_SILENT", "true")
         (folder / "wandb").mkdir(parents=True, exist_ok=True)
-        offline = self.mode == "offline"
         mark = folder / "wandb" / "run-id"
         if not mark.exists():
             mark.write_text(secrets.token_hex(4))
-        settings: dict[str, Any] = {"job_type": "train", "tags": [t[:64] for t in tags], "group": self.group, "config": config}
-        settings |= {"id": mark.read_text(), "resume": "allow"}  # a resumed run goes on in the same W&B run
-        self.logger = WandbLogger(name, str(folder), project=self.project, offline=offline, log_model=False, **settings)
+        # not through Lightning's logger, which passes a setting that W&B warns of
+        run = wandb.init(
+            project=self.project,
+            group=self.group,
+            name=name,
+            job_type="train",
+            tags=[t[:64] for t in tags],
+            config=config,
+            dir=folder,
+            mode="offline" if self.mode == "offline" else None,
+            id=mark.read_text(),  # a resumed run goes on in the same W&B run
+            resume="allow",
+        )
+        run.define_metric("trainer/global_step")
+        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)  # as Lightning's logger does by itself
+        self.logger = WandbLogger(experiment=run, log_model=False)
         return self.logger
 
     def finish(self, outcome: Outcome) -> None:
