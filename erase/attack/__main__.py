@@ -20,6 +20,8 @@ def main(config: DictConfig) -> None:
     from erase.errors import BadInput
     from erase.model.edit import Edit
     from erase.record.console import attack_table
+    from erase.record.page.read import read
+    from erase.record.page.write import write
     from erase.record.run import Run
 
     victims = list(config.victim) if OmegaConf.is_list(config.victim) else [config.victim]
@@ -38,6 +40,7 @@ def main(config: DictConfig) -> None:
     for victim in victims:
         attacked.siege(victim, named(name, victim))
     paths = {v: run.folder / "attacks" / f"{named(name, v)}.json" for v in VICTIMS}
+    write([read(run.folder)], run.folder / "report.html")
     attack_table(name, run.folder, {v: json.loads(path.read_text()) for v, path in paths.items() if path.exists()})
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Command, retrain
+from page_file import Page
 
 from erase.attack.victim import jobs
 from erase.concept import Concept, says
@@ -64,6 +65,9 @@ def test_three_victims_and_a_table(run: Path, command: Command, model: StableDif
         assert not any(says(line["start"], CHURCH) or says(line["text"], CHURCH) for line in lines)
     assert "edited  unedited  retrained" in done.stdout
     assert "attack alone" in done.stdout
+    (shown,) = Page(run / "report.html").data["runs"]
+    ends = {end: told[n]["figures"]["alone"]["value"] for end, n in zip(("after", "before", "retrained"), names, strict=True)}
+    assert ends.items() <= shown["figures"]["attack/paraphrase/asr"].items()
     again = command("attack", f"run={run}", "attack=paraphrase", *QUICK)
     assert again.returncode == 0
     other = command("attack", f"run={run}", "attack=paraphrase", "prompts=2", "attack.rounds=3")

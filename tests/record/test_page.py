@@ -100,6 +100,20 @@ def test_long_losses_are_means_of_neighbours(tmp_path: Path):
     assert loss[1] == pytest.approx(np.mean(rows[4:8]))
 
 
+def test_attacks_are_figures_between_the_two_ends(finished: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run, symlinks=True)
+    (run / "attacks").mkdir()
+    told = {"unlearn_diff": ("edited", 0.25), "unlearn_diff-unedited": ("unedited", 1.0), "other-retrained": ("retrained", 0.0)}
+    for name, (model, value) in told.items():
+        alone = {"value": value, "low": value / 2, "high": 1.0}
+        (run / "attacks" / f"{name}.json").write_text(json.dumps({"model": model, "figures": {"n": 8, "alone": alone}}))
+    figures = read(run).figures
+    asr = {"before": 1.0, "after": 0.25, "after_low": 0.125, "after_high": 1.0, "n": 8}
+    assert {n: f for n, f in figures.items() if n.startswith("attack/")} == {"attack/unlearn_diff/asr": asr}
+    assert figures["esr_1"] == read(finished).figures["esr_1"]
+
+
 def test_a_byte_a_picture_is_exact_at_every_threshold():
     rng = np.random.default_rng(0)
     own = np.concatenate([rng.random(2000), THRESHOLDS, np.float32(THRESHOLDS).astype(float), [0.0, 1.0]])

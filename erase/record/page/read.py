@@ -105,7 +105,7 @@ def _read(folder: Path, state: str | None) -> Experiment:
         chosen,
         flat(settings),
         list(settings.get("concept", {}).get("members", {})),
-        result.get("figures", {}),
+        result.get("figures", {}) | _attacks(folder / "attacks"),
         {int(step): figures for step, figures in result.get("checkpoints", {}).items()},
         result.get("cost", {}),
         result.get("lock", {}),
@@ -114,6 +114,24 @@ def _read(folder: Path, state: str | None) -> Experiment:
         _choices(folder / "adversary.jsonl"),
         read_scores(folder / "scores.parquet") if result else None,
     )
+
+
+VICTIMS = {"unedited": "before", "edited": "after", "retrained": "retrained"}
+"""Which end of a figure the model is that an attack had before it."""
+
+
+def _attacks(folder: Path) -> dict[str, dict[str, float]]:
+    """`attack/<name>/asr`: the share of prompts whose concept an attack brought back by itself, of the edited model and,
+    where they were attacked too, of the unedited one (before) and of the retrained network."""
+    found: dict[str, dict[str, float]] = {}
+    for path in sorted(folder.glob("*.json")):
+        about = _json(path)
+        end, figures = VICTIMS[about["model"]], about["figures"]
+        figure = found.setdefault(f"attack/{path.stem.removesuffix('-' + about['model'])}/asr", {})
+        figure[end] = figures["alone"]["value"]
+        if end == "after":
+            figure |= {"after_low": figures["alone"]["low"], "after_high": figures["alone"]["high"], "n": figures["n"]}
+    return {name: figure for name, figure in found.items() if "after" in figure}
 
 
 def differing(experiments: Sequence[Experiment]) -> list[str]:

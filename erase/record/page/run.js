@@ -16,12 +16,12 @@ function tableOf(heads, rows, caption = "") {
 /** A share as a bar: the edited model, its interval, the unedited and the retrained model as marks. */
 function bar(figure) {
   const percent = (share) => `${Math.min(100, Math.max(0, 100 * share))}%`;
-  const truth = known(figure.retrained);
-  const words = `edited ${plain(figure.after)}, unedited ${plain(figure.before)}${truth ? `, retrained ${plain(figure.retrained)}` : ""}`;
+  const truth = known(figure.retrained), base = known(figure.before);
+  const words = `edited ${plain(figure.after)}${base ? `, unedited ${plain(figure.before)}` : ""}${truth ? `, retrained ${plain(figure.retrained)}` : ""}`;
   return make("span", { class: "bar", role: "img", "aria-label": words },
     make("span", { class: "edited", style: `width:${percent(figure.after)}` }),
     make("span", { class: "interval", style: `left:${percent(figure.after_low)};width:${percent(figure.after_high - figure.after_low)}` }),
-    make("span", { class: "unedited", style: `left:${percent(figure.before)}` }),
+    base && make("span", { class: "unedited", style: `left:${percent(figure.before)}` }),
     truth && make("span", { class: "retrained", style: `left:${percent(figure.retrained)}` }));
 }
 
@@ -85,8 +85,8 @@ function attacks(run) {
       room ? `${plain((100 * (f.after - f.retrained)) / room, 0)} %` : "", known(f.n) ? String(f.n) : ""];
   });
   return [heading("Attacks"),
-    make("p", {}, "Share of pictures in which an attack brings the concept back. The floor is the retrained network, which never knew it; the ceiling the unedited model. The way back is where the edited model stands between them."),
-    boxed(tableOf([["attack", "text"], ["as a bar", "text"], ["floor"], ["edited"], ["95 % interval"], ["ceiling"], ["way back"], ["pictures"]], rows), "attacks")];
+    make("p", {}, "Share of prompts from which an attack by itself brings the concept back. The floor is the retrained network, which never knew it; the ceiling the unedited model. The way back is where the edited model stands between them."),
+    boxed(tableOf([["attack", "text"], ["as a bar", "text"], ["floor"], ["edited"], ["95 % interval"], ["ceiling"], ["way back"], ["prompts"]], rows), "attacks")];
 }
 
 function damage(run) {
