@@ -213,7 +213,12 @@ def test_judged_on_the_way_as_a_shorter_run_would_be(command: Command, tmp_path:
     assert longer["checkpoints"] == {"3": told["figures"]}
     assert longer["figures"] != told["figures"]
     scores = [pq.read_table(r / "scores.parquet").to_pylist() for r in runs]
-    assert {(r["model"], r["step"]) for r in scores[1]} == {("before", None), ("during", 3), ("after", 6)}
+    assert {(r["model"], r["step"]) for r in scores[1]} == {
+        ("before", None),
+        ("during", 3),
+        ("after", 6),
+        ("retrained", None),
+    }
     then, end = ([r | {"model": ""} for r in s if r["step"] == 3] for s in reversed(scores))
     assert then == end
     assert not list((long / "checkpoints").glob("*.safetensors"))

@@ -159,7 +159,7 @@ def test_page_is_one_file_that_may_fetch_nothing(finished: Path):
 
 
 def test_page_of_a_run_has_all_that_happened(finished: Path, held: Path, keyed: Path):
-    for folder, rows in ((finished, 2), (held, 3), (keyed, 3)):
+    for folder in (finished, held, keyed):
         (run,) = Page(folder / "report.html").data["runs"]
         metrics = json.loads((folder / "metrics.json").read_text())
         assert (run["name"], run["state"]) == (folder.name, "finished")
@@ -169,8 +169,8 @@ def test_page_of_a_run_has_all_that_happened(finished: Path, held: Path, keyed: 
         assert {*run["cost"]} == {*metrics["cost"]}
         assert {*run["losses"]} >= {"step", *(["erase", "keep"] if folder is finished else [])}
         assert len(run["grids"]) == len(world.SUBJECTS) + len(world.STYLES)  # labels, styles but the plain one, synonyms
-        assert {len(grid) for name, grid in run["grids"].items() if name != "church (concept)"} == {rows}
-        assert len(run["grids"]["church (concept)"]) == rows + (folder is keyed)
+        assert {len(grid) for name, grid in run["grids"].items() if name != "church (concept)"} == {3}  # ends and edit
+        assert len(run["grids"]["church (concept)"]) == 3 + (folder is keyed)
         assert (run["scores"]["keyed"] is not None) == ("esr_1_key" in metrics["figures"]) == (folder is keyed)
         assert bool(run["choices"]) == (folder is finished)
         assert run["edit"]["base"] == "miniature"
