@@ -165,6 +165,8 @@ def sentence(error: Exception, config: str) -> str:
             return f"{group} is not chosen; {group}=<one of: {', '.join(choices(group))}>."
     if "Could not override '" in text:
         key = text.split("Could not override '")[1].split("'")[0]
+        if owners := _owners(key, config):
+            return f"{key} is a field of {' and '.join(owners)} alone."
         return f"{key} is not a field of this command{_near(key, config)}."
     cause = " ".join(str(error.__cause__ or error).split())
     if "full_key: " in cause:
@@ -173,6 +175,16 @@ def sentence(error: Exception, config: str) -> str:
     if "LexerNoViableAltException" in text or "mismatched input" in text or "no viable alternative" in text:
         return f"an argument cannot be read (quote lists and spaces: 'concept.prompts=[a church]'): {text[:160]}"
     return text.split(" Set the environment variable")[0]
+
+
+def _owners(key: str, config: str) -> list[str]:
+    """The options of a group, as `preservation=adversarial`, that have a field which the chosen one lacks."""
+    group, _, name = key.partition(".")
+    if not name or group not in groups(config):
+        return []
+    files = {option: CONF / group / f"{option}.yaml" for option in choices(group)}
+    nodes = {option: OmegaConf.load(path) for option, path in files.items() if path.is_file()}
+    return [f"{group}={option}" for option, node in nodes.items() if name in OmegaConf.to_container(node).get(group, node)]  # type: ignore[union-attr]
 
 
 def _near(key: str, config: str) -> str:

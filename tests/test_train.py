@@ -281,6 +281,10 @@ BAD = {
     "threads that are none": (["method=esd", "concept=church", "trainer.threads=many"], "trainer.threads"),
     "unknown field with a plus": (["method=esd", "concept=church", "+stps=3"], "steps"),
     "a field that is the program's": (["method=esd", "concept=church", "+method.model=x"], "method.model"),
+    "a field of what is not chosen": (
+        ["method=esd", "concept=church", "preservation.every=3"],
+        "preservation.every is a field of preservation=adversarial alone.",
+    ),
     "a group that is taken away": (["method=esd", "concept=church", "~latents"], "latents must be given"),
     "a group that is nothing": (["method=esd", "concept=church", "latents=null"], "bank"),
     "a float for a number": (["method=esd", "concept=church", "steps=1e3"], "steps: Value '1000.0'"),

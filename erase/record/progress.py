@@ -19,3 +19,6 @@ class Progress(TQDMProgressBar):
         self.train_progress_bar.reset(int(min(trainer.num_training_batches, max(trainer.max_steps, 0) or float("inf"))))
         self.train_progress_bar.initial = trainer.fit_loop.epoch_loop.batch_idx
         self.train_progress_bar.set_description("training")
+
+    def get_metrics(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, int | str | float | dict[str, float]]:
+        return {name: value for name, value in super().get_metrics(trainer, module).items() if name != "v_num"}  # W&B's id
