@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from erase.files import whole
 
 
 def told(what: Mapping[str, object]) -> str:
@@ -26,8 +27,8 @@ def once(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]
         lock = path.with_suffix(".lock")
         with FileLock(lock):
             if not path.exists():
-                part = path.with_suffix(f".{os.getpid()}.part")
-                save_file({name: tensor.contiguous() for name, tensor in make().items()}, part)
-                os.replace(part, path)
+                made = make()
+                with whole(path) as part:
+                    save_file({name: tensor.contiguous() for name, tensor in made.items()}, part)
             lock.unlink(missing_ok=True)  # who waits for it holds it still, and then finds the file
     return load_file(path)

@@ -2,7 +2,6 @@
 
 import hashlib
 import inspect
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from erase.cache import once, told
 from erase.errors import BadInput
+from erase.files import whole
 from erase.latents import Points
 from erase.latents.proposal import Proposal
 from erase.model.text_to_image import Conditioning, Step, TextToImage
@@ -145,8 +145,8 @@ class Store(ABC):
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{hashlib.sha256(prompt.encode()).hexdigest()[:24]}.safetensors"
-        save_file(entry, path.with_suffix(".part"))
-        os.replace(path.with_suffix(".part"), path)
+        with whole(path) as part:
+            save_file(entry, part)
         self.stored[prompt] = path
 
     def draw(self, prompts: Sequence[str], use: str, step: int, common: bool = False, empty: bool = True) -> Points:

@@ -1,6 +1,5 @@
 """This file is how checkpoints reach the disk, to go on from and to be judged: whole or not at all."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import lightning as L
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors.torch import save_file
 
+from erase.files import whole
 from erase.method.base import Method
 
 
@@ -16,9 +16,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
     """Writes beside the target and renames, so that a kill in mid-write leaves the last good checkpoint."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        part = Path(f"{path}.part")
-        super().save_checkpoint(checkpoint, part, storage_options)
-        os.replace(part, path)
+        with whole(Path(path)) as part:
+            super().save_checkpoint(checkpoint, part, storage_options)
 
 
 class Waypoints(L.Callback):
@@ -34,6 +33,5 @@ class Waypoints(L.Callback):
         assert isinstance(module, Method)
         if path := self.files.get(index + 1):
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".part")
-            save_file({n: w.cpu().contiguous() for n, w in module.selected.fold(module.model).items()}, part)
-            os.replace(part, path)
+            with whole(path) as part:
+                save_file({n: w.cpu().contiguous() for n, w in module.selected.fold(module.model).items()}, part)

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from erase.errors import BadInput, Busy
+from erase.files import whole
 from erase.judge.engine import Judged, rows
 from erase.record.key import deciding
 from erase.record.pictures import before_after
@@ -30,9 +31,8 @@ PACKAGES = ("torch", "diffusers", "transformers", "peft", "hydra-core", "omegaco
 
 def write_json(path: Path, content: object) -> None:
     """Whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(part, path)
+    with whole(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def provenance() -> dict[str, str]:
@@ -189,8 +189,8 @@ class Run:
                 *(*rows(keyed, "keyed", steps), *rows(retrained, "retrained")),
             ]
         )
-        pq.write_table(table, path.with_suffix(".part"))
-        os.replace(path.with_suffix(".part"), path)
+        with whole(path) as part:
+            pq.write_table(table, part)
         opened = {j.cell: [j] for j in keyed}
         grids = {
             f"{row[0].cell.label} ({row[0].cell.role})": before_after(

@@ -93,7 +93,10 @@ class Summary:
         runs = {j.key: {"outcome": j.outcome, "why": j.why, "overrides": j.overrides} for j in self.jobs}
         counts = Counter(j.outcome for j in self.jobs)
         about = {"began": self.began, "written": time.time(), "counts": counts, "runs": runs}
-        write_json(self.folder / "summary.json", about)
+        try:
+            write_json(self.folder / "summary.json", about)
+        except OSError as error:  # a disk that is full: what is printed still says it all
+            self._say(f"summary.json could not be written: {error.strerror}")
 
     def _table(self) -> Table:
         """A row a run, its main figures if it has them."""
