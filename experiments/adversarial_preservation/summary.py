@@ -148,7 +148,8 @@ def paired_table(runs: Runs) -> str:
                 more = said(theirs - ours, samples[:, 1] - samples[:, 0])
                 ratio = "–"  # of what may be nothing it says nothing
                 if interval(samples[:, 1])[0] > 0:
-                    ratio = said(ours / theirs, samples[:, 0] / samples[:, 1], "z.2f")
+                    with np.errstate(divide="ignore", invalid="ignore"):  # a resample may hold none of what falls
+                        ratio = said(ours / theirs, samples[:, 0] / samples[:, 1], "z.2f")
                 whole = np.concatenate(groups)[:, 2]
                 count = [str(len(groups)), str(len(whole)), f"{whole.sum():.0f}"]
                 rows.append([other, words, said(ours), said(theirs), more, ratio, *count])
