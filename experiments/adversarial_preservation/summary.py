@@ -96,7 +96,7 @@ def plot(found: Mapping[str, Curve], path: Path) -> None:
         panel.axvline(ERASED, color="grey", linewidth=0.5)
         panel.grid(alpha=0.3)
     if any(found.values()):
-        panels[0].legend()
+        panels[0].legend(loc="lower left")
     figure.savefig(path, dpi=120, metadata={"Software": None})
     plt.close(figure)
 
