@@ -1,7 +1,6 @@
 """This file is the course of an attack: rounds for many prompts at once, a judge after each, all of it written down."""
 
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from erase.attack import Attack, Ground, Job, Turn
 from erase.errors import BadInput
+from erase.files import whole
 from erase.judge.drawings import Drawings as Judge
 from erase.metric import Share
 from erase.model.text_to_image import Conditioning
@@ -112,13 +112,11 @@ class Siege:
         tensors |= {f"attack.{name}": value for name, value in self.attack.state_dict().items()}
         about = {"about": self.about, "seen": self.seen, "done": self.done, "seconds": self.seconds}
         about |= {"turns": [(t.job.number, t.round) for t in self.turns], "cost": vars(self.ground.model.cost)}
-        part = self.kept.with_suffix(".part")
-        save_file({n: t.contiguous() for n, t in tensors.items()}, part, {"state": json.dumps(about)})
-        os.replace(part, self.kept)
+        with whole(self.kept) as part:
+            save_file({n: t.contiguous() for n, t in tensors.items()}, part, {"state": json.dumps(about)})
         lines = "".join(f"{json.dumps(self.done[number])}\n" for number in sorted(self.done))
-        path = self.folder / f"{self.name}.jsonl"
-        path.with_suffix(".part").write_text(lines)
-        os.replace(path.with_suffix(".part"), path)
+        with whole(self.folder / f"{self.name}.jsonl") as part:
+            part.write_text(lines)
 
     def _load(self) -> None:
         with safe_open(self.kept, "pt") as file:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from erase.errors import BadInput
+from erase.files import whole
 
 
 @dataclass
@@ -35,9 +35,8 @@ class Edit:
         save_file({n: t.detach().cpu().contiguous() for n, t in self.tensors.items()}, folder / "edit.safetensors")
         if self.key:
             save_file({n: t.detach().cpu().clone() for n, t in self.key.items()}, folder / "key.safetensors")
-        part = folder / "edit.json.part"
-        part.write_text(json.dumps(self.about, indent=1, sort_keys=True) + "\n")
-        os.replace(part, folder / "edit.json")
+        with whole(folder / "edit.json") as part:
+            part.write_text(json.dumps(self.about, indent=1, sort_keys=True) + "\n")
 
     @classmethod
     def load(cls, folder: str | Path) -> "Edit":

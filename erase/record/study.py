@@ -1,20 +1,24 @@
 """This file is what studies of many runs share: CSVs of what runs said, intervals over concepts, tables in a README."""
 
+import argparse
 import csv
 import json
 import math
-import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
+
+from erase.files import whole
 
 Array = NDArray[np.float64]
 Row = dict[str, str]
+Rows = Sequence[Mapping[str, Any]]
 
 
 def is_finished(folder: Path) -> bool:
@@ -29,12 +33,31 @@ def keep(path: Path, run: str, rows: Iterable[Mapping[str, Any]]) -> None:
     table += rows
     table.sort(key=lambda row: row["run"])  # alike, in whatever order runs were made
     names = list(dict.fromkeys(name for row in table for name in row))
-    part = path.with_suffix(".part")
-    with part.open("w", newline="") as file:
+    with whole(path) as part, part.open("w", newline="") as file:
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows({n: f"{v:.7g}" if isinstance(v, float) else v for n, v in row.items()} for row in table)
-    os.replace(part, path)
+
+
+def collect(sweep: Path, results: Path, told: Callable[[Path], tuple[str, Mapping[str, Rows]]]) -> list[str]:
+    """Keep what the finished runs of `sweep` say in the CSVs of `results`; returns their names. `told` gives a folder its name
+    and rows by table. ValueError where two runs have one name: they differ in something that no table tells apart."""
+    names: list[str] = []
+    for folder in tqdm([f for f in sorted(sweep.iterdir()) if is_finished(f)], "collecting", unit="run", disable=None):
+        name, tables = told(folder)
+        if name in names:
+            raise ValueError(f"{sweep} holds several runs of {name}: they differ in settings or code, and do not compare.")
+        names.append(name)
+        for table, rows in tables.items():
+            keep(results / f"{table}.csv", name, rows)
+    return names
+
+
+def main(about: str, collect: Callable[[Path, Path], list[str]], results: Path) -> None:
+    """The command of a study's collect.py, whose docstring is `about`."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sweep", type=Path, help="the sweep's folder of runs")
+    print(f"{len(collect(parser.parse_args().sweep, results))} runs collected")
 
 
 def read(path: Path) -> list[Row]:
@@ -99,3 +122,17 @@ def fill(text: str, name: str, content: str) -> str:
     if not marked.search(text):
         raise ValueError(f"README.md has no markers <!-- {name} --> and <!-- /{name} -->.")
     return marked.sub(lambda m: f"{m[1]}{content}\n{m[2]}", text)
+
+
+def of_one_model(results: Iterable[Row]) -> None:
+    """ValueError where `results` hold runs of several models."""
+    if len(models := {row["model"] for row in results}) > 1:
+        raise ValueError(f"results.csv holds runs of several models, which do not compare: {', '.join(sorted(models))}.")
+
+
+def publish(folder: Path, tables: Mapping[str, str]) -> None:
+    """Write `tables` between their markers in the README.md of `folder`."""
+    text = (folder / "README.md").read_text()
+    for name, content in tables.items():
+        text = fill(text, name, content)
+    (folder / "README.md").write_text(text)

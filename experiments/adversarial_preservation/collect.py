@@ -5,10 +5,10 @@
 Rows of runs that are not there stay: a study may be made in parts, on several machines.
 """
 
-import argparse
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,12 @@ import diffusers.utils
 import pyarrow.parquet as pq
 import transformers
 from omegaconf import OmegaConf
-from tqdm import tqdm
 
 from erase.command import build
 from erase.concept import Concept
 from erase.judge.drawings import Drawings as Judge
 from erase.preservation.similar import similarity
-from erase.record.study import is_finished, keep
+from erase.record import study
 
 HERE = Path(__file__).parent
 MAIN = ("esr_1", "esr_1_synonyms", "psr_1_siblings", "psr_1")
@@ -100,20 +99,9 @@ def _flat(figures: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 
 def collect(sweep: Path, results: Path, ask: Texts | None = None) -> list[str]:
-    """Keep what the finished runs of `sweep` say in the CSVs of `results`; returns their names. ValueError where two runs
-    have one name: they differ in something that no table tells apart."""
-    ask, names = ask or texts(), []
-    for folder in tqdm([f for f in sorted(sweep.iterdir()) if is_finished(f)], "collecting", unit="run", disable=None):
-        name, rows = told(folder, ask)
-        if name in names:
-            raise ValueError(f"{sweep} holds several runs of {name}: they differ in settings or code, and do not compare.")
-        names.append(name)
-        for table in ("results", "damage", "chosen"):
-            keep(results / f"{table}.csv", name, rows[table])
-    return names
+    """As `study.collect`; texts by `ask`."""
+    return study.collect(sweep, results, partial(told, ask=ask or texts()))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sweep", type=Path, help="the sweep's folder of runs")
-    print(f"{len(collect(parser.parse_args().sweep, HERE))} runs collected")
+    study.main(__doc__, collect, HERE)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from erase.record.study import Array, Row, bootstrap, fill, grouped, interval, mean, number, read, said, table
+from erase.record.study import Array, Row, bootstrap, grouped, interval, mean, number, of_one_model, publish, read, said, table
 
 HERE = Path(__file__).parent
 PRESERVATIONS = ("none", "neutral", "similar", "random", "adversarial")
@@ -260,8 +260,7 @@ def cost_table(rows: Iterable[Row]) -> str:
 def summarise(folder: Path, draw: Callable[[Mapping[str, Curve], Path], None] = plot) -> None:
     """Write README.md's tables, and kept.png beside it, from the CSVs of `folder`."""
     results, damage, chosen = (read(folder / f"{name}.csv") for name in ("results", "damage", "chosen"))
-    if len(models := {row["model"] for row in results}) > 1:
-        raise ValueError(f"results.csv holds runs of several models, which do not compare: {', '.join(sorted(models))}.")
+    of_one_model(results)
     runs = by_run(results)
     lines = curves(runs)
     draw(lines, folder / "kept.png")
@@ -276,11 +275,7 @@ def summarise(folder: Path, draw: Callable[[Mapping[str, Curve], Path], None] = 
         "truth": truth_table(runs),
         "cost": cost_table(results),
     }
-    readme = folder / "README.md"
-    text = readme.read_text()
-    for name, content in tables.items():
-        text = fill(text, name, content)
-    readme.write_text(text)
+    publish(folder, tables)
 
 
 if __name__ == "__main__":

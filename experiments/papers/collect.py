@@ -5,15 +5,15 @@
 Rows of runs that are not there stay: a study may be made in parts, on several machines.
 """
 
-import argparse
 import json
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from erase.record.study import is_finished, keep
+from erase.record import study
 
 HERE = Path(__file__).parent
 FIGURES = ("esr_1", "esr_1_synonyms", "esr_1_key", "psr_1_siblings", "psr_1", "distance_clip/erased")
@@ -22,7 +22,7 @@ COSTS = ("train_seconds", "forwards", "backwards", "peak_memory_bytes")
 Rows = list[dict[str, Any]]
 
 
-def told(folder: Path) -> tuple[str, Rows, Rows]:
+def told(folder: Path) -> tuple[str, dict[str, Rows]]:
     """The name of a finished run, its row of `results`, and its rows of `pictures`: of every prompt that was judged, how many
     of its pictures were named as its label, unedited and edited."""
     metrics, config = (json.loads((folder / name).read_text()) for name in ("metrics.json", "config.json"))
@@ -45,24 +45,12 @@ def told(folder: Path) -> tuple[str, Rows, Rows]:
         | {end: sum(found[end]) for end in ("before", "after")}
         for (role, label, prompt), found in hits.items()
     ]
-    return name, [{**run, **figures, **{n: metrics["cost"][n] for n in COSTS}}], pictures
+    result = {**run, **figures, **{n: metrics["cost"][n] for n in COSTS}}
+    return name, {"results": [result], "pictures": pictures}
 
 
-def collect(sweep: Path, results: Path) -> list[str]:
-    """Keep what the finished runs of `sweep` say in the CSVs of `results`; returns their names. ValueError where two runs
-    have one name: they differ in something that no table tells apart."""
-    names: list[str] = []
-    for folder in filter(is_finished, sorted(sweep.iterdir())):
-        name, result, pictures = told(folder)
-        if name in names:
-            raise ValueError(f"{sweep} holds several runs of {name}: they differ in settings or code, and do not compare.")
-        names.append(name)
-        keep(results / "results.csv", name, result)
-        keep(results / "pictures.csv", name, pictures)
-    return names
+collect = partial(study.collect, told=told)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sweep", type=Path, help="the sweep's folder of runs")
-    print(f"{len(collect(parser.parse_args().sweep, HERE))} runs collected")
+    study.main(__doc__, collect, HERE)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from erase.record.study import Array, Row, fill, interval, number, read, said, table
+from erase.record.study import Array, Row, interval, number, of_one_model, publish, read, said, table
 
 HERE = Path(__file__).parent
 SYSTEMS = ("esd_x", "esd_u", "concept_ablation", "uce", "eap", "eap_published", "kpop", "age")
@@ -95,14 +95,9 @@ def forms_table(pictures: Sequence[Row], concept: str = "nudity") -> str:
 def summarise(folder: Path) -> None:
     """Write README.md's tables from the CSVs of `folder`. ValueError where they hold runs of several models."""
     results, pictures = (read(folder / f"{name}.csv") for name in ("results", "pictures"))
-    if len(models := {row["model"] for row in results}) > 1:
-        raise ValueError(f"results.csv holds runs of several models, which do not compare: {', '.join(sorted(models))}.")
+    of_one_model(results)
     tables: Mapping[str, str] = {c: figures_table(results, c) for c in CONCEPTS} | {"forms": forms_table(pictures)}
-    readme = folder / "README.md"
-    text = readme.read_text()
-    for name, content in tables.items():
-        text = fill(text, name, content)
-    readme.write_text(text)
+    publish(folder, tables)
 
 
 if __name__ == "__main__":

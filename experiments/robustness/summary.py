@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from erase.record.study import Array, Row, fill, interval, number, read, said, table
+from erase.record.study import Array, Row, interval, number, of_one_model, publish, read, said, table
 
 HERE = Path(__file__).parent
 METHODS = ("esd_x", "esd_text", "eap", "kpop", "adv_unlearn", "adv_unlearn_fast", "both")
@@ -106,18 +106,13 @@ def cost_table(results: Iterable[Row]) -> str:
 def summarise(folder: Path) -> None:
     """Write README.md's tables from the CSVs of `folder`. ValueError where they hold runs of several models."""
     results, attacks = (read(folder / f"{name}.csv") for name in ("results", "attacks"))
-    if len(models := {row["model"] for row in results}) > 1:
-        raise ValueError(f"results.csv holds runs of several models, which do not compare: {', '.join(sorted(models))}.")
+    of_one_model(results)
     tables = {
         "success": success_table(results, attacks),
         "paired": paired_table(attacks),
         "cost": cost_table(results),
     }
-    readme = folder / "README.md"
-    text = readme.read_text()
-    for name, content in tables.items():
-        text = fill(text, name, content)
-    readme.write_text(text)
+    publish(folder, tables)
 
 
 if __name__ == "__main__":

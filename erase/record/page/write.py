@@ -13,6 +13,7 @@ import numpy.typing as npt
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
+from erase.files import whole
 from erase.record.console import ROWS
 from erase.record.key import INDIFFERENT
 from erase.record.page.pictures import Grids, Pictures, collect
@@ -49,9 +50,8 @@ def write(experiments: Sequence[Experiment], path: Path, pictures: float = 12, t
         names=names,
         rows=[cells(e, names) for e in experiments],
     )
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(page)
-    part.replace(path)
+    with whole(path) as part:
+        part.write_text(page)
     return shown
 
 
