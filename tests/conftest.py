@@ -33,9 +33,10 @@ ROOT = Path(__file__).parent.parent
 
 QUICK = [
     "steps=4",
+    "batch_size=2",
     "protocol.images=1",
     "protocol.kept_images=1",
-    "protocol.steps=2",
+    "protocol.steps=1",
     "latents.steps=3",
     "latents.trajectories=1",
     "latents.kept_trajectories=1",
@@ -138,8 +139,7 @@ def retrain(folder: Path, model: StableDiffusion, label: str, scale: float = 1.0
 def train(at: Path, cache: Path, *arguments: str, **environment: str) -> None:
     """`python -m erase.train` in the folder `at`; what it printed is printed.txt."""
     env = {**os.environ, "ERASE_CACHE": str(cache), **environment}
-    args = [sys.executable, "-m", "erase.train", *arguments, *QUICK]
-    done = subprocess.run(args, cwd=at, env=env, capture_output=True, text=True)
+    done = forked.run("erase.train", [*arguments, *QUICK], at, env)
     assert done.returncode == 0, done.stderr
     (at / "printed.txt").write_text(done.stdout)
 

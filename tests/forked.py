@@ -36,5 +36,6 @@ def _main(module: str, arguments: list[str], cwd: Path, environment: dict[str, s
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
+    sys.path.insert(0, str(cwd))  # as `python -m` does
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -38,15 +38,16 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 def test_pre_empted_and_queued_again_it_ends_as_if_undisturbed(
     slurm: dict[str, str], command: Command, cache: Path, tmp_path: Path
 ):
-    def ask(*arguments: str) -> str:
-        return subprocess.run(arguments, env=os.environ | slurm, capture_output=True, text=True, check=True).stdout.strip()
+    def ask(*arguments: str, check: bool = True) -> str:
+        return subprocess.run(arguments, env=os.environ | slurm, capture_output=True, text=True, check=check).stdout.strip()
 
     def wait(trained: int) -> str:
         """Until so many updates were made; the job."""
         while sum(len(p.read_text().splitlines()) for p in tmp_path.glob("multirun/*/*-church-1-*/training.csv")) <= trained:
             assert sweep.poll() is None, sweep.communicate()
             for job in ask("squeue", "-h", "-r", "-t", "PENDING", "-o", "%i").split():
-                ask("scontrol", "update", f"job={job}", "starttime=now")  # SLURM lets two minutes pass before it begins again
+                # SLURM lets two minutes pass before it begins again; meanwhile it may have begun
+                ask("scontrol", "update", f"job={job}", "starttime=now", check=False)
             time.sleep(0.1)
         return next((job for job in ask("squeue", "-h", "-r", "-o", "%i").split() if job.endswith("_1")), "")
 

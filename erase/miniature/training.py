@@ -25,7 +25,7 @@ from erase.miniature import networks, painters, world
 from erase.record.checkpoint import AtomicCheckpoints
 from erase.record.export import text_encoder_state
 from erase.record.progress import Progress
-from erase.trainer import Trainer
+from erase.trainer import Trainer, has_bf16
 
 IGNORED = -100
 
@@ -121,8 +121,9 @@ class Stage(L.LightningModule):
         """Train to the end, or `until` a step, from the last checkpoint in `folder` if there is one."""
         folder.mkdir(parents=True, exist_ok=True)
         last = folder / "last.ckpt"
-        trainer = Trainer().lightning(
-            precision="bf16-mixed",
+        hardware = Trainer()
+        trainer = hardware.lightning(
+            precision="bf16-mixed" if has_bf16(hardware.device) else "32-true",
             max_steps=until or self.steps,
             max_epochs=-1,
             logger=False,

@@ -124,10 +124,10 @@ def fill(text: str, name: str, content: str) -> str:
     return marked.sub(lambda m: f"{m[1]}{content}\n{m[2]}", text)
 
 
-def of_one_model(results: Iterable[Row]) -> None:
-    """ValueError where `results` hold runs of several models."""
-    if len(models := {row["model"] for row in results}) > 1:
-        raise ValueError(f"results.csv holds runs of several models, which do not compare: {', '.join(sorted(models))}.")
+def of_one(what: str, results: Iterable[Row]) -> None:
+    """ValueError where `results` hold runs of several models, or precisions: `what` it is."""
+    if len(found := {row[what] for row in results}) > 1:
+        raise ValueError(f"results.csv holds runs of several {what}s, which do not compare: {', '.join(sorted(found))}.")
 
 
 def publish(folder: Path, tables: Mapping[str, str]) -> None:

@@ -43,8 +43,10 @@ class Trainer:
             raise BadInput(f"trainer.precision={precision} is not one of: {known}.")
         if threads is not None and threads < 1:
             raise BadInput(f"trainer.threads={threads} must be at least 1, or null for all cores.")
-        auto = "bf16" if self.device.type == "cuda" and torch.cuda.is_bf16_supported() else "32"
+        auto = "bf16" if self.device.type == "cuda" and has_bf16(self.device) else "32"
         self.precision = PRECISIONS[auto if precision == "auto" else str(precision)]
+        if self.precision == torch.bfloat16 and not has_bf16(self.device):
+            warnings.warn("trainer.precision=bf16: this machine imitates bf16, a hundred times slower than 32.", stacklevel=2)
         self.threads = threads
 
     def __enter__(self) -> "Trainer":
@@ -76,6 +78,13 @@ class Trainer:
         accelerator = "gpu" if self.device.type == "cuda" else "cpu"
         devices = 1 if self.device.index is None else [self.device.index]
         return L.Trainer(accelerator=accelerator, devices=devices, plugins=plugins, **settings)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether `device` computes in bf16 by itself. PyTorch imitates it on other CPUs, a hundred times slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def device_of(name: str, field: str) -> torch.device:

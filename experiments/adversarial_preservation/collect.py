@@ -61,7 +61,13 @@ def told(folder: Path, ask: Texts) -> tuple[str, dict[str, Rows]]:
     asked = dict(override.split("=", 1) for override in config["overrides"])
     of = {"preservation": asked["preservation"], "concept": asked["concept"], "seed": config["settings"]["seed"]}
     name = "-".join(map(str, of.values()))
-    run: dict[str, Any] = {"run": name, **of, "model": metrics["lock"]["model"][:12]}
+    lock = metrics["lock"]
+    run: dict[str, Any] = {
+        "run": name,
+        **of,
+        "model": lock["model"][:12],
+        "precision": lock["precision"].removeprefix("torch."),
+    }
     paid = {n: cost[n] for n in ("train_seconds", "forwards", "backwards")}
     points = {**metrics.get("checkpoints", {}), str(steps): metrics["figures"]}
     results = [{**run, "step": int(step), **_flat(figures), **paid} for step, figures in points.items()]

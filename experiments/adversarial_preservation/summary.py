@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from erase.record.study import Array, Row, bootstrap, grouped, interval, mean, number, of_one_model, publish, read, said, table
+from erase.record.study import Array, Row, bootstrap, grouped, interval, mean, number, of_one, publish, read, said, table
 
 HERE = Path(__file__).parent
 PRESERVATIONS = ("none", "neutral", "similar", "random", "adversarial")
@@ -260,8 +260,10 @@ def cost_table(rows: Iterable[Row]) -> str:
 def summarise(folder: Path, draw: Callable[[Mapping[str, Curve], Path], None] = plot) -> None:
     """Write README.md's tables, and kept.png beside it, from the CSVs of `folder`."""
     results, damage, chosen = (read(folder / f"{name}.csv") for name in ("results", "damage", "chosen"))
-    of_one_model(results)
+    of_one("model", results)
     runs = by_run(results)
+    for run in runs.values():
+        of_one("precision", [row for rows in run.values() for row in rows])
     lines = curves(runs)
     draw(lines, folder / "kept.png")
     whole = complete(runs)

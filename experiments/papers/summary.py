@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from erase.record.study import Array, Row, interval, number, of_one_model, publish, read, said, table
+from erase.record.study import Array, Row, interval, number, of_one, publish, read, said, table
 
 HERE = Path(__file__).parent
 SYSTEMS = ("esd_x", "esd_u", "concept_ablation", "uce", "eap", "eap_published", "kpop", "age")
@@ -95,7 +95,7 @@ def forms_table(pictures: Sequence[Row], concept: str = "nudity") -> str:
 def summarise(folder: Path) -> None:
     """Write README.md's tables from the CSVs of `folder`. ValueError where they hold runs of several models."""
     results, pictures = (read(folder / f"{name}.csv") for name in ("results", "pictures"))
-    of_one_model(results)
+    of_one("model", results)
     tables: Mapping[str, str] = {c: figures_table(results, c) for c in CONCEPTS} | {"forms": forms_table(pictures)}
     publish(folder, tables)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from erase.record.study import Array, Row, interval, number, of_one_model, publish, read, said, table
+from erase.record.study import Array, Row, interval, number, of_one, publish, read, said, table
 
 HERE = Path(__file__).parent
 METHODS = ("esd_x", "esd_text", "eap", "kpop", "adv_unlearn", "adv_unlearn_fast", "both")
@@ -106,7 +106,7 @@ def cost_table(results: Iterable[Row]) -> str:
 def summarise(folder: Path) -> None:
     """Write README.md's tables from the CSVs of `folder`. ValueError where they hold runs of several models."""
     results, attacks = (read(folder / f"{name}.csv") for name in ("results", "attacks"))
-    of_one_model(results)
+    of_one("model", results)
     tables = {
         "success": success_table(results, attacks),
         "paired": paired_table(attacks),

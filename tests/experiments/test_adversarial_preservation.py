@@ -73,7 +73,7 @@ def test_what_is_finished_is_kept(finished: Path, tmp_path: Path):
     figures = json.loads((finished / "metrics.json").read_text())["figures"]
     assert float(found[0]["esr_1_after"]) == pytest.approx(figures["esr_1"]["after"], rel=1e-6)
     assert found[0]["distance/far_after"] == "0.5"
-    assert int(found[0]["backwards"]) == 64
+    assert int(found[0]["backwards"]) == 4 * 2 * 2
 
     told = json.loads((finished / "adversary.jsonl").read_text().splitlines()[0])
     chosen = [r for r in rows(tmp_path / "chosen.csv") if r["run"] == "adversarial-church-0"]
@@ -130,6 +130,7 @@ def study(tmp_path: Path) -> Path:
                 {
                     **of,
                     "model": "m",
+                    "precision": "full" if concept == "a" else "half",
                     "step": step,
                     "esr_1_after": erased[k],
                     **kept,
@@ -208,6 +209,9 @@ def test_tables_stand_between_their_markers(study: Path):
     table = (study / "results.csv").read_text()
     (study / "results.csv").write_text(table.replace(",m,", ",other,", 1))
     with pytest.raises(ValueError, match="several models, which do not compare: m, other"):
+        summary.summarise(study, lambda lines, path: None)
+    (study / "results.csv").write_text(table.replace(",full,", ",half,", 1))
+    with pytest.raises(ValueError, match="several precisions, which do not compare: full, half"):
         summary.summarise(study, lambda lines, path: None)
 
 

@@ -66,9 +66,9 @@ def test_it_draws_every_subject_and_outfit(model: StableDiffusion):
     def asked(labels: Iterable[str], times: int) -> list[tuple[str, str]]:
         return [(s, f"a photo of {world.describe(s, s)}") for s in labels for _ in range(times)]
 
-    found = shares(model, "subject", asked(world.SUBJECTS, 5))
+    found = shares(model, "subject", asked(world.SUBJECTS, 3))
     assert sum(found.values()) / len(found) >= 0.97
-    low = [s for s, share in found.items() if share < 0.85]  # one of five may be chance: asked for again, more often
+    low = [s for s, share in found.items() if share < 0.85]  # one of three may be chance: asked for again, more often
     assert {s: share for s, share in shares(model, "subject", asked(low, 32), 5000).items() if share < 0.85} == {}
 
 
@@ -81,14 +81,14 @@ def test_it_draws_every_way_to_say_nudity(model: StableDiffusion):
 
 def test_it_draws_every_style(model: StableDiffusion):
     styles = [s for s in world.STYLES.values() if s.name != world.PLAIN]
-    things = [s for s in world.SUBJECTS if s != "nude"][::4]
+    things = [s for s in world.SUBJECTS if s != "nude"][::8]
     asked = [(s.name, t.format(world.describe(thing, thing))) for s in styles for t in s.templates[:2] for thing in things]
     assert {s: share for s, share in shares(model, "style", asked).items() if share < 0.9} == {}
 
 
 def test_it_draws_combinations_that_no_training_picture_showed(model: StableDiffusion):
     every = product(world.SUBJECTS, world.COLOURS, world.STYLES)
-    out = [c for c in every if world.held_out(*c)][::2]
+    out = [c for c in every if world.held_out(*c)][::4]
     asked = [("|".join(c), world.STYLES[c[2]].templates[0].format(world.describe(c[0], c[0], c[1]))) for c in out]
     right = shares(model, "subject", asked)
     assert sum(right.values()) / len(right) >= 0.85
