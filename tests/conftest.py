@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,20 @@ def command(cache: Path, tmp_path: Path) -> Command:
         return forked.run(f"erase.{name}", arguments, tmp_path, env)
 
     return run
+
+
+def installed(command: str) -> str:
+    """Where `command` is, of Debian's package of its name, installed if need be; where it cannot be, the test is skipped."""
+    with FileLock(Path(tempfile.gettempdir(), f"erase-tests-{os.getuid()}.lock")):
+        if not (found := shutil.which(command)):
+            if os.getuid() or not shutil.which("apt-get"):
+                pytest.skip(f"{command} is not installed, and cannot be by who is not root or has no apt-get")
+            asked = f"apt-get -qq update && apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends {command}"
+            env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+            done = subprocess.run(asked, shell=True, env=env, capture_output=True)
+            if not (found := shutil.which(command)):
+                pytest.skip(f"{command} cannot be installed: {done.stderr.decode()[-200:]}")
+    return found
 
 
 def retrain(folder: Path, model: StableDiffusion, label: str, scale: float = 1.02, **about: str) -> Path:

@@ -16,7 +16,7 @@ install() {
   [ "$(id -u)" = 0 ] || no "$missing is not installed, and only root can install it"
   export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1  # its services are not to start: ours have a folder of their own
   apt-get -qq update > /dev/null || no "apt-get update failed"
-  apt-get -qq install -y --no-install-recommends slurmctld slurmd slurm-client munge > /dev/null || no "apt-get install failed"
+  apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends slurmctld slurmd slurm-client munge > /dev/null || no "apt-get install failed"
 }
 
 start() {

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import synthetic
 import torch
-from conftest import ROOT
+from conftest import ROOT, installed
 from PIL import Image
 
 from erase.metric import Share
@@ -19,8 +19,6 @@ from erase.record.page.read import find, read_all
 from erase.record.page.write import write
 
 api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="there is no chromium on this machine")
 REFUSED = "https://refused.example"
 HOSTILE = "</script><script>window.hurt = 1</script><img src=x onerror='window.hurt = 1'>"
 
@@ -55,8 +53,9 @@ def page_of_one(runs: Path) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium-browser") or installed("chromium")
     with api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
         browser.close()
 
