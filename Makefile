@@ -1,7 +1,7 @@
 # make erase   a virtual environment, the package, the main job: a concept erased, a table, a report
 # make test    the same environment, all tests
 # make proof   sweeps of 36 runs, killed, on SLURM, on a full disk: half an hour
-# make bench   published against fast forms, attacks in batches, a page of 500 made-up runs: as ratios, in one run
+# make bench   published against fast forms, attacks in batches, pictures a second, a page of 500 made-up runs: in one run
 # make lint    ruff and mypy
 
 PYTHON ?= python3
@@ -22,6 +22,7 @@ proof: .venv/ready
 bench: .venv/ready
 	$(BIN)/python benchmarks/forms.py
 	$(BIN)/python benchmarks/attack.py
+	$(BIN)/python benchmarks/evaluate.py
 	$(BIN)/python benchmarks/report.py
 
 lint: .venv/ready

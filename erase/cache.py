@@ -17,15 +17,16 @@ def told(what: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def once(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+def once(path: Path, make: Callable[[], dict[str, Tensor]], wait: bool = True) -> dict[str, Tensor]:
     """The tensors of the file `path`; where there is none, those that `make` gives, which are kept there.
 
-    Of several processes one makes them. A killed one leaves no lock, and no half a file.
+    Of several processes one makes them. A killed one leaves no lock, and no half a file. filelock's Timeout where another
+    process makes them now and this one does not `wait`.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_suffix(".lock")
-        with FileLock(lock):
+        with FileLock(lock, timeout=-1 if wait else 0):
             if not path.exists():
                 made = make()
                 with whole(path) as part:

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from erase import schema
-from erase.errors import BadInput
+from erase.errors import BadInput, Missed
 
 HERE = Path(__file__).parent
 CONF = next(p for p in (HERE / "conf", HERE.parent / "conf") if p.is_dir())  # in a wheel, else in a clone
@@ -43,10 +43,12 @@ def groups(config: str = "train") -> list[str]:
 def arguments(argv: Sequence[str], config: str = "train") -> list[str]:
     """What Hydra is given: `+method=x` as `method=x`, flags before overrides, a resumed run's own.
 
-    Every group stands in the defaults list, where Hydra takes one of the two spellings and never both.
+    Every group stands in the defaults list, where Hydra takes one of the two spellings and never both. A gate is on any figure,
+    whose name no config knows beforehand.
     """
     known = groups(config)
     args = [a[1:] if a[:1] == "+" and a[1:].split("=")[0] in known else a for a in argv]
+    args = [f"++{a}" if a.startswith("gates.") else a for a in args]
     for group, _, value in (a.partition("=") for a in args):
         if group in known and value in ("", "null"):
             raise BadInput(f"{group}={value} is not one of: {', '.join(choices(group))}.")
@@ -249,12 +251,13 @@ def command(
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a function of one composed config a command: `conf/<config>.yaml`, its own fields typed by `fields`.
 
-    Bad input ends it with one sentence and exit code 2, and `discard` takes away the folder that was made for it. In a
-    sweep errors are the sweeper's: it tells them when the other runs are done.
+    Bad input ends it with one sentence and exit code 2, and `discard` takes away the folder that was made for it; a missed
+    gate with a sentence and exit code 3. In a sweep errors are the sweeper's: it tells them when the other runs are done.
     """
 
     def make(function: Callable[[DictConfig], Any]) -> Callable[[], None]:
         refused: list[str] = []
+        missed: list[str] = []
         asked = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
         @functools.wraps(function)
@@ -270,6 +273,8 @@ def command(
                     refused.append(sentence(error, config))
                     return None
                 raise error if isinstance(error, BadInput) else BadInput(sentence(error, config)) from error
+            except Missed as error:
+                missed.append(str(error))
             except Exception as error:
                 if alone:
                     raise
@@ -291,10 +296,10 @@ def command(
                 if asked:
                     raise
                 refused.append(sentence(error, config))
-            for said in refused:
+            for said in (*refused, *missed):
                 print(said, file=sys.stderr)
-            if refused:
-                sys.exit(2)
+            if refused or missed:
+                sys.exit(2 if refused else 3)
 
         return main
 

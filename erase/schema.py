@@ -36,6 +36,7 @@ class Train:
     parameters: Any = MISSING
     latents: Any = MISSING
     loss: Any = MISSING
+    judge: Any = MISSING
     protocol: Any = MISSING
     trainer: Any = MISSING
     logger: Any = MISSING
@@ -53,6 +54,22 @@ class Train:
     cache: str = MISSING
     resume: str | None = None
     sweep: Sweep = field(default_factory=Sweep)
+
+
+@dataclass
+class Evaluate:
+    """`python -m erase.evaluate`."""
+
+    model: Any = MISSING
+    judge: Any = MISSING
+    protocol: Any = MISSING
+    trainer: Any = MISSING
+    run: Any = MISSING
+    base: str | None = None
+    concept: Concepts = field(default_factory=Concepts)
+    gates: dict[str, Any] = field(default_factory=dict)
+    out: str | None = None
+    cache: str = MISSING
 
 
 @dataclass

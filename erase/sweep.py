@@ -21,7 +21,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from erase.command import build, quiet, quoted, sentence
 from erase.errors import BadInput, Busy
-from erase.judge.drawings import Drawings as Judge
 from erase.record.key import digest, key
 from erase.record.run import Run
 from erase.record.summary import Job, Summary
@@ -96,7 +95,9 @@ class Sweep:
         try:
             task = OmegaConf.masked_copy(config, [name for name in map(str, config) if name != "hydra"])
             settings = cast(dict[str, Any], OmegaConf.to_container(task, resolve=True))
-            job = Job(key(settings, _base(json.dumps(settings.get("model")))), overrides, self.folder)
+            job = Job(
+                key(settings, _base(*(json.dumps(settings.get(name)) for name in ("model", "judge")))), overrides, self.folder
+            )
         except (BadInput, OmegaConfBaseException) as error:
             return Job(" ".join(overrides), overrides, self.folder, "refused", sentence(error, "train"))
         job.folder /= job.key
@@ -152,7 +153,8 @@ def _study(config: DictConfig) -> str:
 
 
 @functools.cache
-def _base(model: str) -> str:
-    """Hashes of the model that these settings (JSON) mean, of the networks retrained beside it, and of the judge."""
-    made = build(OmegaConf.create({"model": json.loads(model)}).model, "model")
-    return f"{made.hash} {digest(made.truth_folder.glob('*.safetensors'))} {Judge().hash}"
+def _base(model: str, judge: str) -> str:
+    """Hashes of the model and the judge that these settings (JSON) mean, and of the networks retrained beside the model."""
+    given = {"model": json.loads(model), "judge": json.loads(judge)}
+    made, looks = (build(OmegaConf.create(node), name) for name, node in given.items())
+    return f"{made.hash} {digest(made.truth_folder.glob('*.safetensors'))} {looks.hash}"

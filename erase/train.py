@@ -36,7 +36,6 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     from safetensors.torch import load_file
 
     from erase.errors import BadInput
-    from erase.judge.drawings import Drawings as Judge
     from erase.judge.engine import Engine
     from erase.metric.figures import figures
     from erase.model.edit import Edit
@@ -48,7 +47,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
 
     if config.checkpoint_every < 1:
         raise BadInput(f"checkpoint_every={config.checkpoint_every} must be at least 1.")
-    trainer, protocol, tracker = (build(config[name], name) for name in ("trainer", "protocol", "logger"))
+    trainer, judge, protocol, tracker = (build(config[name], name) for name in ("trainer", "judge", "protocol", "logger"))
     cache = Path(config.cache).expanduser()
     method = objective(config, lambda: build(config.model, "model", precision=trainer.precision), folder, cache / "bank")
     model, concepts = method.model, method.concepts
@@ -56,7 +55,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     if len(passing) < len(config.judge_at) or not all(0 < step < method.steps for step in passing):
         choices = f"different updates from 1 to {method.steps - 1}, before the last" if method.steps > 1 else "empty"
         raise BadInput(f"judge_at={list(config.judge_at)} must be {choices}.")
-    judge = Judge()
+    protocol.meet(judge)
     cells = protocol.cells(concepts, judge.label)
     erased = {c.label for c in cells if c.role == "concept"}
     unnamed = {None for c in concepts for p in c.prompts if judge.label(p) is None}
@@ -105,7 +104,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
             if truth:
                 with model.as_if(truth):
                     retrained = engine.judge_cells(cells, "", None, "retrained")
-            found = figures(before, after, judge, retrained, keyed)
+            found = figures(protocol, before, after, retrained, keyed)
             cost = {**edit.about["cost"], "judge_seconds": time.time() - started}
             cost["peak_memory_bytes"] = peak_memory(trainer.device)
             cost["artefact_bytes"] = (run.edit / "edit.safetensors").stat().st_size
@@ -118,7 +117,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
             result = {"lock": lock, "figures": found, "cost": cost}
             if passing:
                 result["checkpoints"] = run.checkpoints() | {
-                    str(step): figures(before, judged, judge, retrained) for step, judged in passed.items()
+                    str(step): figures(protocol, before, judged, retrained) for step, judged in passed.items()
                 }
             grids = run.write(result, before, after, passed, retrained, keyed)
             write([read(folder, "finished")], folder / "report.html")

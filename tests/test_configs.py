@@ -15,12 +15,13 @@ from erase.command import CONF, build, check, choices, groups
 from erase.errors import BadInput
 
 OPTIONS = [(g, o) for g in groups() for o in choices(g)]
-AXES = ("model", "target", "preservation", "adversary", "parameters", "latents", "loss", "protocol", "logger")
+AXES = ("model", "target", "preservation", "adversary", "parameters", "latents", "loss", "judge", "protocol", "logger")
 
 
 def chosen(group: str, option: str) -> list[str]:
     found = {"method": "esd", "concept": "church", group: option}
-    extra = ["preservation.prompts=[a barn]"] if (group, option) == ("preservation", "fixed") else []
+    needed = {("preservation", "fixed"): "preservation.prompts=[a barn]", ("judge", "style"): "judge.source=mine"}
+    extra = [needed[group, option]] if (group, option) in needed else []
     return [*(f"{g}={o}" for g, o in found.items()), *extra]
 
 
@@ -29,7 +30,15 @@ def test_no_option_is_missed():
     assert {g for g, _ in OPTIONS} == {*AXES, "concept", "method", "trainer", "experiment"}
     files = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parent.parent.name not in ("preset", "hydra")]
     assert len(files) == len(OPTIONS) + len(choices("attack"))
-    assert sorted(p.stem for p in CONF.glob("*.yaml")) == ["attack", "export", "generate", "pretrain", "report", "train"]
+    assert sorted(p.stem for p in CONF.glob("*.yaml")) == [
+        "attack",
+        "evaluate",
+        "export",
+        "generate",
+        "pretrain",
+        "report",
+        "train",
+    ]
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
@@ -43,6 +52,18 @@ def test_option_composes_and_fits_its_constructor(group: str, option: str):
             build(node, group)
     elif group in AXES:
         assert build(node, group) is not None
+
+
+@pytest.mark.parametrize(
+    ("protocol", "judge"),
+    [("quick", "Drawings"), ("imagenette", "Classifier"), ("i2p", "NudeNet"), ("artists", "Clip"), ("coco", "Clip")],
+)
+def test_a_protocol_has_its_judge_unless_another_is_named(protocol: str, judge: str):
+    schema.register(schema.Evaluate)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        own, other = (compose("evaluate", ["run=x", f"protocol={protocol}", *more]) for more in ([], ["judge=clip"]))
+    assert own.judge._target_.endswith(f".{judge}")
+    assert other.judge._target_.endswith(".Clip")
 
 
 @pytest.mark.parametrize("option", choices("attack"))

@@ -14,12 +14,14 @@ BLOCKS = re.findall(r"```(?:bash|sh)\n(.*?)```", README, re.S)
 COMMANDS = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line.strip()]
 TRAIN = [c for c in COMMANDS if c.startswith("python -m erase.train")]
 MADE = [c for c in COMMANDS if re.match(r"python -m erase\.(generate|export|attack)", c)]
+JUDGED = [c for c in COMMANDS if c.startswith("python -m erase.evaluate")]
 REVIEWED = [c for c in COMMANDS if c.startswith("python -m erase.report")]
 
 
 def test_readme_shows_the_commands():
     assert len(TRAIN) >= 4
     assert len(MADE) >= 7
+    assert len(JUDGED) >= 5
     assert len(REVIEWED) >= 2
     assert {"make erase", "make test"} <= set(COMMANDS)
 
@@ -50,6 +52,18 @@ def test_what_a_run_is_for(line: str, command: Command, request: pytest.FixtureR
         arguments = [*arguments, *few]
     done = command(module.removeprefix("erase."), *arguments)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("line", JUDGED)
+def test_evaluate(line: str, command: Command, finished: Path, held: Path):
+    _, _, _, *arguments = shlex.split(line, comments=True)
+    if "run=church-free" in arguments:
+        assert command("export", f"run={finished}", "out=church-free").returncode == 0
+    for name, run in (("outputs/adv_preserve-church-0", finished), ("outputs/esd-church-0", held)):
+        arguments = [argument.replace(name, str(run)) for argument in arguments]
+    done = command("evaluate", *arguments, *(o for o in QUICK if o.startswith("protocol.")))
+    assert done.returncode in ((0, 3) if "gates" in line else (0,)), done.stderr
+    assert "figures and raw scores: " in done.stdout
 
 
 @pytest.mark.parametrize("line", REVIEWED)

@@ -1,1 +1,64 @@
 """Judges: networks that look at a picture and say what it shows."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from erase.concept import Concept
+from erase.errors import BadInput
+
+
+class Judge(ABC):
+    """Who says what a picture shows, in raw scores: they are kept, and every threshold and figure is made from them alone.
+
+    `hash` is of all that its scores depend on besides picture and prompt. `thresholds` are no part of it: none where the
+    label of the highest score counts, one that a label's probability must reach, or several at which a detector's are counted.
+    """
+
+    name: str
+    version: str
+    hash: str
+    thresholds: tuple[float, ...] = ()
+    device = torch.device("cpu")
+
+    @property
+    @abstractmethod
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """The labels of every head."""
+
+    @abstractmethod
+    def label(self, phrase: str) -> tuple[str, str] | None:
+        """Head and label that a phrase speaks of; None where the judge has none."""
+
+    @abstractmethod
+    def score(self, images: Tensor, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """Scores of uint8 `images` (batch, 3, height, width), drawn from `prompts`, a row a picture, fp32 on the CPU.
+
+        By head (batch, labels), the higher the surer; and where the judge knows pictures from words, `clip_scores` (batch,),
+        100 · cosine between picture and prompt, and `features` (batch, width), of length 1.
+        """
+
+    def among(self, concepts: Sequence[Concept], others: Mapping[str, str]) -> Self:
+        """Told what will be asked: `concepts`, and the prompts of labels they are to be told from. Who needs no telling
+        gives itself."""
+        return self
+
+    def to(self, device: torch.device) -> Self:
+        """Look from now on with `device`, if it can."""
+        return self
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a result says of its judge."""
+        said = {"name": self.name, "version": self.version, "hash": self.hash}
+        return {**said, "classes": {h: list(names) for h, names in self.labels.items()}, "thresholds": list(self.thresholds)}
+
+
+def thresholds(threshold: float | None) -> tuple[float, ...]:
+    """One that a probability must reach, or none. BadInput for what is no probability."""
+    if threshold is not None and not 0 < threshold < 1:
+        raise BadInput(f"judge.threshold={threshold} must be between 0 and 1, or null: the label of the highest score counts.")
+    return () if threshold is None else (threshold,)

@@ -1,54 +1,90 @@
 """This file is the judge of the miniature's pictures: a classifier trained on drawn scenes, never on generated ones."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPModel
+from transformers import CLIPModel, CLIPTokenizer
 
+from erase.concept import Concept
+from erase.judge import Judge, thresholds
+from erase.judge.zero_shot import HEAD, ZeroShot
 from erase.miniature import WEIGHTS, world
 from erase.miniature.networks import Classifier
-from erase.model.text_to_image import TextToImage
 
 
-class Drawings(nn.Module):
-    """Names subject or outfit, colour and style; also holds the CLIP that trained with the miniature's text encoder."""
+class Drawings(Judge):
+    """Names subject or outfit, colour and style; also holds the CLIP that trained with the miniature's text encoder.
 
-    def __init__(self, folder: str | None = None) -> None:
-        super().__init__()
+    What it has no label for, that CLIP names zero-shot, if it is told beforehand (`among`).
+    """
+
+    name = "drawings"
+    version = "1"
+
+    def __init__(self, folder: str | None = None, threshold: float | None = None) -> None:
+        self.thresholds = thresholds(threshold)
         self.folder = Path(folder) if folder else WEIGHTS
         self.classifier = Classifier.load(self.folder / "judge")
         self.clip = CLIPModel.from_pretrained(self.folder / "clip", dtype=torch.float32).eval()
-        self.num_features = self.clip.config.projection_dim
+        self.tokenizer = CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
         files = ("judge/model.safetensors", "judge/judge.json", "clip/model.safetensors")
         self.hash = hashlib.sha256(b"".join((self.folder / f).read_bytes() for f in files)).hexdigest()
+        self.zero_shot: ZeroShot | None = None
 
     @property
     def labels(self) -> dict[str, tuple[str, ...]]:
-        """The labels of every head."""
-        return Classifier.HEADS
+        return Classifier.HEADS | ({HEAD: self.zero_shot.labels} if self.zero_shot else {})
 
     def label(self, phrase: str) -> tuple[str, str] | None:
-        """Head and label that a phrase speaks of; None where the judge has none."""
-        return world.label(phrase)
+        return world.label(phrase) or (self.zero_shot.label(phrase) if self.zero_shot else None)
+
+    def among(self, concepts: Sequence[Concept], others: Mapping[str, str]) -> Self:
+        unknown = [c for c in concepts if not any(map(world.label, c.phrases))]
+        if not unknown:
+            return self
+        told = copy(self)
+        told.zero_shot = ZeroShot({c.name: c.phrases for c in unknown} | {n: (p,) for n, p in others.items()}, self._words)
+        told.hash += f" {told.zero_shot.hash}"
+        return told
+
+    @property
+    def about(self) -> dict[str, Any]:
+        told = {n: list(p) for n, p in self.zero_shot.phrases.items()} if self.zero_shot else {}
+        return {**super().about, **({"zero_shot": told} if told else {})}
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> dict[str, Tensor]:
-        """Calibrated class probabilities (batch, labels) of every head for uint8 `images` (batch, 3, 64, 64)."""
-        found: dict[str, Tensor] = self.classifier(images.float() / 127.5 - 1)
+        """Calibrated class probabilities (batch, labels) of every trained head for uint8 `images` (batch, 3, 64, 64)."""
+        found: dict[str, Tensor] = self.classifier(_sized(images).float() / 127.5 - 1)
         return found
 
     @torch.no_grad()
-    def forward(self, images: Tensor) -> Tensor:
-        """CLIP features (batch, 128), length 1, of uint8 `images`: for KID."""
-        features = self.clip.get_image_features(images.float() / 127.5 - 1).pooler_output
+    def features(self, images: Tensor) -> Tensor:
+        """CLIP features (batch, 128), length 1, of uint8 `images`."""
+        features = self.clip.get_image_features(_sized(images).float() / 127.5 - 1).pooler_output
         return nn.functional.normalize(features, dim=-1)
 
     @torch.no_grad()
-    def clip_scores(self, images: Tensor, prompts: Sequence[str], model: TextToImage) -> Tensor:
-        """100 · cosine between picture and prompt, (batch,); CLIPScore (Hessel et al. 2021) on this world's CLIP."""
-        ids = model.tokenize(prompts).cpu()
-        words = nn.functional.normalize(self.clip.get_text_features(ids).pooler_output, dim=-1)
-        return 100 * (self(images) * words).sum(-1)
+    def _words(self, prompts: Sequence[str]) -> Tensor:
+        ids = self.tokenizer(list(prompts), padding="max_length", truncation=True, return_tensors="pt").input_ids
+        return nn.functional.normalize(self.clip.get_text_features(ids).pooler_output, dim=-1)
+
+    def score(self, images: Tensor, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """CLIP scores are CLIPScore (Hessel et al. 2021) on this world's CLIP."""
+        features = self.features(images)
+        scores = 100 * (features * self._words(prompts)).sum(-1)
+        told = {HEAD: self.zero_shot.probabilities(features)} if self.zero_shot else {}
+        return {"clip_scores": scores, "features": features, **self.probabilities(images), **told}
+
+
+def _sized(images: Tensor) -> Tensor:
+    """Pictures of another size than the world's, as it draws them."""
+    if images.shape[-2:] == (world.SIZE, world.SIZE):
+        return images
+    shrunk = nn.functional.interpolate(images.float(), (world.SIZE, world.SIZE), mode="bilinear", antialias=True)
+    return shrunk.round().clamp(0, 255).to(torch.uint8)

@@ -1,70 +1,108 @@
 """This file draws what a protocol asks for and lets the judge look: once a picture, kept by all it depends on."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from filelock import Timeout
 from torch import Tensor
 from tqdm import tqdm
 
 from erase.cache import once, told
-from erase.judge.drawings import Drawings as Judge
+from erase.judge import Judge
 from erase.model.edit import digest
-from erase.model.text_to_image import Key, TextToImage, hardware
-from erase.protocol import Cell
-from erase.protocol.drawings import Drawings as Protocol
+from erase.model.text_to_image import Conditioning, Key, TextToImage, hardware
+from erase.protocol import Cell, Protocol
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A cell, its pictures (images, 3, height, width) uint8, and what the judge said of them."""
+    """A cell, how to see its pictures (images, 3, height, width) uint8, and what the judge said of them, by head and more."""
 
     cell: Cell
-    images: Tensor
-    probabilities: dict[str, Tensor]
-    clip_scores: Tensor
-    labels: tuple[str, ...]  # of the cell's head
+    see: Callable[[], Tensor]
+    scores: dict[str, Tensor]
+    heads: dict[str, tuple[str, ...]]  # the judge's, with their labels
+    thresholds: tuple[float, ...] = ()
+
+    @property
+    def images(self) -> Tensor:
+        """Read anew each time: a protocol of thousands is more than memory holds."""
+        return self.see()
+
+    def __len__(self) -> int:
+        return len(self.cell.seeds)
+
+    @property
+    def probabilities(self) -> dict[str, Tensor]:
+        """What the judge said of every head's labels, (images, labels)."""
+        return {head: self.scores[head] for head in self.heads}
+
+    @property
+    def clip_scores(self) -> Tensor:
+        return self.scores["clip_scores"]
+
+    @property
+    def features(self) -> Tensor:
+        """The judge's CLIP features (images, width) of length 1."""
+        return self.scores["features"]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Those of the cell's head; none where nobody has a label for what it asks."""
+        return self.heads.get(self.cell.head, ())
 
     @property
     def top(self) -> list[str]:
-        """The label of highest probability, for each picture."""
-        return [self.labels[i] for i in self.probabilities[self.cell.head].argmax(-1)]
+        """The label of highest score, for each picture; empty where the cell asks of no head."""
+        if not self.labels:
+            return [""] * len(self)
+        return [self.labels[i] for i in self.scores[self.cell.head].argmax(-1)]
 
     @property
     def hits(self) -> Tensor:
-        """Whether the cell's own label is top-1, (images,) bool."""
-        return self.rank(1)
+        """Whether the pictures show the cell's own label, and those that it asks for besides, (images,) bool.
+
+        They do where it is top-1; for a judge with a threshold, where its probability reaches that.
+        """
+        asked = ((self.cell.head, self.cell.label), *self.cell.also)
+        return torch.stack([self._shows(head, self.heads[head].index(label)) for head, label in asked]).all(0)
+
+    def _shows(self, head: str, at: int) -> Tensor:
+        scores = self.scores[head]
+        return scores[:, at] >= self.thresholds[0] if self.thresholds else scores.argmax(-1) == at
 
     def rank(self, k: int) -> Tensor:
         """Whether the cell's own label is among the k most probable, (images,) bool."""
         own = self.labels.index(self.cell.label)
-        return (self.probabilities[self.cell.head].topk(k, -1).indices == own).any(-1)
+        return (self.scores[self.cell.head].topk(k, -1).indices == own).any(-1)
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """Pictures that are drawn together, and the file that keeps them."""
+
+    path: Path
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
 
 
 class Engine:
     """Draws in fixed chunks, so that a picture does not depend on what else is asked for, and stores every chunk.
 
     The unedited model's pictures go to `cache`, shared by all runs; an edited model's to its run folder. A retrained
-    network's, within `model.as_if`, lie in `cache` too: `model.hash` is then its own.
+    network's, within `model.as_if`, lie in `cache` too: `model.hash` is then its own. What the judge says is kept beside
+    the pictures, by the judge's hash: another judge, or another threshold, needs no pass of the network. Of several
+    processes on one store each draws what no other does, and then waits for the rest.
     """
 
     CHUNK = 32
 
     def __init__(self, model: TextToImage, judge: Judge, protocol: Protocol, cache: Path) -> None:
         self.model, self.judge, self.protocol, self.cache = model, judge, protocol, cache
-
-    def _images(self, prompts: Sequence[str], seeds: Sequence[int], edit: str, folder: Path, key: Key | None) -> Tensor:
-        steps, guidance = self.protocol.steps, self.protocol.guidance_scale
-        asked = {"prompts": prompts, "seeds": seeds, "edit": edit, "steps": steps, "guidance_scale": guidance}
-        asked |= {"key": digest(key)} if key else {}
-        what = {**asked, "ids": self.model.tokenize(prompts).tolist(), **self.model.depends_on}
-
-        def draw() -> dict[str, Tensor]:
-            return {"images": self.model.images(prompts, seeds, steps, guidance, edited=bool(edit), key=key)}
-
-        return once(folder / f"{told(what)}.safetensors", draw)["images"]
+        self._said: tuple[object, Conditioning] | None = None
 
     def judge_cells(
         self, cells: Sequence[Cell], edit: str, folder: Path | None, who: str = "", key: Key | None = None
@@ -73,34 +111,70 @@ class Engine:
 
         It hears the `key`, if any. The bar says that it is `who`, where that is neither.
         """
+        self._said = None  # the edited weights may be others than the last time
         where = (folder or self.cache) / "drawn"
-        found: dict[Cell, Tensor] = {}
-        with tqdm(
-            total=sum(len(c.seeds) for c in cells), desc=f"judging {who or ('edited' if edit else 'unedited')}", unit="image"
-        ) as bar:
-            for batch in dict.fromkeys(c.batch for c in cells):
-                together = [c for c in cells if c.batch == batch]
-                pairs = [pair for c in together for pair in zip(c.prompts, c.seeds, strict=True)]
-                parts = []
-                for at in range(0, len(pairs), self.CHUNK):
-                    prompts, seeds = zip(*pairs[at : at + self.CHUNK], strict=True)
-                    parts.append(self._images(prompts, seeds, edit, where, key))
-                    bar.update(len(seeds))
-                images = torch.cat(parts).split([len(c.seeds) for c in together])
-                found.update(zip(together, images, strict=True))
-        return [self._judged(cell, found[cell], where) for cell in cells]
+        batches = {b: [c for c in cells if c.batch == b] for b in dict.fromkeys(c.batch for c in cells)}
+        shards = {name: self._shards(together, edit, where, key) for name, together in batches.items()}
+        name = f"judging {who or ('edited' if edit else 'unedited')}"
+        with tqdm(total=sum(len(c.seeds) for c in cells), desc=name, unit="image") as bar:
+            self._draw([shard for some in shards.values() for shard in some], bool(edit), key, bar)
+        found: dict[Cell, Judged] = {}
+        for batch, together in batches.items():
+            at = 0
+            for cell in together:
+                found[cell] = self._judged(cell, shards[batch], at, where)
+                at += len(cell.seeds)
+        return [found[cell] for cell in cells]
 
-    def _judged(self, cell: Cell, images: Tensor, folder: Path) -> Judged:
-        what = f"{self.judge.hash} {cell.prompts} {hardware(torch.device('cpu'))}"
-        seen = hashlib.sha256(what.encode() + images.numpy().tobytes()).hexdigest()[:32]
+    def _shards(self, cells: Sequence[Cell], edit: str, where: Path, key: Key | None) -> list[_Shard]:
+        pairs = [pair for c in cells for pair in zip(c.prompts, c.seeds, strict=True)]
+        chunks = [tuple(zip(*pairs[at : at + self.CHUNK], strict=True)) for at in range(0, len(pairs), self.CHUNK)]
+        return [_Shard(where / f"{self._name(p, s, edit, key)}.safetensors", p, s) for p, s in chunks]
 
-        def judge() -> dict[str, Tensor]:
-            scores = self.judge.clip_scores(images, cell.prompts, self.model)
-            return {"clip_scores": scores, **self.judge.probabilities(images)}
+    def _name(self, prompts: Sequence[str], seeds: Sequence[int], edit: str, key: Key | None) -> str:
+        steps, guidance = self.protocol.steps, self.protocol.guidance_scale
+        asked = {"prompts": prompts, "seeds": seeds, "edit": edit, "steps": steps, "guidance_scale": guidance}
+        asked |= {"key": digest(key)} if key else {}
+        return told({**asked, "ids": self.model.tokenize(prompts).tolist(), **self.model.depends_on})
 
-        said = once(folder / f"{seen}.scores.safetensors", judge)
-        clip_scores = said.pop("clip_scores")
-        return Judged(cell, images, said, clip_scores, self.judge.labels[cell.head])
+    def _draw(self, shards: Iterable[_Shard], edited: bool, key: Key | None, bar: "tqdm[None]") -> None:
+        """See that every shard is there: first those that nobody else is drawing, then whatever is left."""
+        for wait in (False, True):
+            left = []
+            for shard in shards:
+                try:
+                    if not shard.path.exists():
+                        once(shard.path, lambda shard=shard: self._images(shard, edited, key), wait)  # type: ignore[misc]
+                    bar.update(len(shard.seeds))
+                except Timeout:
+                    left.append(shard)
+            shards = left
+
+    def _images(self, shard: _Shard, edited: bool, key: Key | None) -> dict[str, Tensor]:
+        heard = (self.model.hash, edited, shard.prompts)  # many seeds of one prompt hear the same
+        if not self._said or self._said[0] != heard:
+            self._said = heard, self.model.prompt(shard.prompts, edited)
+        conditioning = self._said[1].with_key(key)
+        drawn = self.model.draw(conditioning, shard.seeds, self.protocol.steps, self.protocol.guidance_scale, edited)
+        return {"images": drawn}
+
+    def _judged(self, cell: Cell, shards: Sequence[_Shard], at: int, folder: Path) -> Judged:
+        """What the judge says of pictures `at` … of those shards."""
+        first, end = at // self.CHUNK, at + len(cell.seeds)
+        paths = [shard.path for shard in shards[first : -(-end // self.CHUNK)]]
+
+        def see() -> Tensor:
+            together = torch.cat([once(path, _gone)["images"] for path in paths])
+            return together[at - first * self.CHUNK : end - first * self.CHUNK]
+
+        what = f"{self.judge.hash} {cell.prompts} {hardware(self.judge.device)} {at} {[path.stem for path in paths]}"
+        seen = hashlib.sha256(what.encode()).hexdigest()[:32]
+        said = once(folder / f"{seen}.scores.safetensors", lambda: self.judge.score(see(), cell.prompts))
+        return Judged(cell, see, said, self.judge.labels, self.judge.thresholds)
+
+
+def _gone() -> dict[str, Tensor]:
+    raise FileNotFoundError("a picture that was drawn a moment ago is no longer there.")
 
 
 def rows(judged: Sequence[Judged], which: str, step: int | None = None) -> list[dict[str, object]]:
@@ -112,15 +186,22 @@ def rows(judged: Sequence[Judged], which: str, step: int | None = None) -> list[
         {
             "model": which,
             "step": step,
-            **{k: v for k, v in asdict(j.cell).items() if k not in ("prompts", "seeds", "batch")},
+            **{k: v for k, v in asdict(j.cell).items() if k not in ("prompts", "seeds", "batch", "also")},
             "prompt": j.cell.prompts[i],
             "seed": j.cell.seeds[i],
             "top": top[i],
             "probability": float(own[i]),
-            "clip_score": float(j.clip_scores[i]),
+            **({"clip_score": float(j.clip_scores[i])} if "clip_scores" in j.scores else {}),
             **{f"probabilities_{head}": p[i].tolist() for head, p in j.probabilities.items()},
         }
         for j in judged
-        for top, own in [(j.top, j.probabilities[j.cell.head][:, j.labels.index(j.cell.label)])]
-        for i in range(len(j.cell.seeds))
+        for top, own in [(j.top, _own(j))]
+        for i in range(len(j))
     ]
+
+
+def _own(judged: Judged) -> Tensor:
+    """The score of the cell's own label, (images,); none where nobody has one."""
+    if not judged.labels:
+        return torch.full((len(judged),), float("nan"))
+    return judged.scores[judged.cell.head][:, judged.labels.index(judged.cell.label)]

@@ -1,25 +1,35 @@
 """This file is the protocol for the drawn world: every label of the judge, the same prompts and seeds for every model."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import product
 from typing import TypeVar
 
+import torch
+from torch import Tensor
+
 from erase.concept import Concept
 from erase.errors import BadInput
+from erase.judge.engine import Judged
+from erase.metric.measure import ENOUGH, Measure, Sets, apart, measure, of_role
 from erase.miniature import world
-from erase.protocol import Cell
+from erase.protocol import Cell, Label, Protocol
 
 Item = TypeVar("Item")
 SEEDS = 500
 """Seeds that a cell has to itself."""
 
 
-class Drawings:
+KEPT = ("sibling", "kept")
+
+
+class Drawings(Protocol):
     """The concept's own words and its held-out synonyms, `images` pictures each; every other label, `kept_images` each.
 
     Siblings are the family's other members: the other balls for a ball, the other outfits for nudity, the other styles
     for a style; `sibling_images` each, None for as many as of the rest. `steps` and `guidance_scale` are the sampler's.
+    `colour_images` of every colour, on things of all kinds, and `combination_images` of every combination of subject, colour
+    and style that no training of the miniature held, are none unless they are given.
     """
 
     def __init__(
@@ -30,21 +40,29 @@ class Drawings:
         guidance_scale: float,
         seed: int = 0,
         sibling_images: int | None = None,
+        colour_images: int | None = None,
+        combination_images: int | None = None,
     ) -> None:
         counts = {"images": images, "kept_images": kept_images, "sibling_images": sibling_images}
+        counts |= {"colour_images": colour_images, "combination_images": combination_images}
         for name, value, most in (*((n, v, SEEDS) for n, v in counts.items()), ("steps", steps, 999)):
             if value is not None and not 1 <= value <= most:
                 raise BadInput(f"protocol.{name}={value} must be from 1 to {most}.")
         self.images, self.kept_images, self.sibling_images = images, kept_images, sibling_images or kept_images
+        self.colour_images, self.combination_images = colour_images, combination_images
         self.steps, self.guidance_scale, self.seed = steps, guidance_scale, seed
 
     @property
     def lock(self) -> dict[str, float]:
-        """All that pictures depend on besides the model."""
-        return {n: getattr(self, n) for n in ("images", "kept_images", "sibling_images", "steps", "guidance_scale", "seed")}
+        names = ("images", "kept_images", "sibling_images", "steps", "guidance_scale", "seed")
+        more = {n: getattr(self, n) for n in ("colour_images", "combination_images")}
+        return {n: getattr(self, n) for n in names} | {n: value for n, value in more.items() if value is not None}
 
-    def cells(self, erased: Sequence[Concept], judged: Callable[[str], tuple[str, str] | None]) -> list[Cell]:
-        """One cell a question; `judged` gives the head and label that a phrase speaks of, or None."""
+    @property
+    def others(self) -> dict[str, str]:
+        return {s: f"a photo of {world.describe(s, s)}" for s in world.SUBJECTS}
+
+    def cells(self, erased: Sequence[Concept], judged: Label) -> list[Cell]:
         targets: dict[tuple[str, str], list[str]] = {}
         for phrase in (p for concept in erased for p in (*concept.prompts, *concept.synonyms)):
             if found := judged(phrase):
@@ -65,12 +83,93 @@ class Drawings:
                 apart = self.sibling_images != self.kept_images
                 batch = f"{role} {head} {family}" if apart else f"kept {i // 8}"
                 cells.append(self._cell(role, head, label, self._said(head, label, [label]), batch))
+        for colour in world.COLOURS if self.colour_images else ():
+            if ("colour", colour) not in targets:
+                cells.append(self._cell("kept", "colour", colour, self._said("colour", colour, [colour]), "colours"))
+        return cells + (self._combinations(targets) if self.combination_images else [])
+
+    def _combinations(self, targets: Collection[tuple[str, str]]) -> list[Cell]:
+        """Subject, colour and style that were in no picture together, of which nothing is to be erased."""
+        heads = ("subject", "colour", "style")
+        whole = [c for c in product(world.SUBJECTS, world.COLOURS, world.STYLES) if world.held_out(*c)]
+        cells = []
+        for i, (subject, colour, style) in enumerate(whole):
+            also = (("colour", colour), *((("style", style),) if style != world.PLAIN else ()))
+            if not {*targets} & {*zip(heads, (subject, colour, style), strict=True)}:
+                prompt = world.STYLES[style].templates[0].format(world.describe(subject, subject, colour))
+                start = self.seed * 1_000_000 + (200 + i) * SEEDS
+                seeds = tuple(range(start, start + (self.combination_images or 0)))
+                said = (prompt,) * len(seeds)
+                cells.append(Cell("combination", "subject", subject, "combinations", said, seeds, also))
         return cells
+
+    def measures(
+        self, judged: Sequence[Judged], before: Sequence[Judged] = (), retrained: Sequence[Judged] = ()
+    ) -> dict[str, Measure]:
+        """Erasing success rates (label not top-1) and preservation success rates (label top-1), shares between 0 and 1.
+
+        esr_1, esr_1_synonyms, psr_1 (all kept), psr_1_siblings, psr_1_combinations, psr_1/<label>; top-5 where the head has 15
+        labels or more; clip_score of kept pictures. What is said of all that was kept counts every label alike: its first
+        pictures, as many as the label with the fewest has. And `distance_clip/…`, from the retrained network's pictures: 1 −
+        cosine of the judge's CLIP features of a pair with the same prompt and noise, of `erased` pictures (own words and
+        synonyms), of `siblings`, and of those `far` from it, where the unedited model's distance is what training anew
+        changes by itself.
+        """
+        kept, fewest = of_role(judged, *KEPT), self._fewest(judged)
+        found: dict[str, Measure] = {}
+
+        def add(name: str, cells: Sequence[Judged], value: Callable[[Judged], Tensor], good: int = 1) -> None:
+            if cells:
+                found[name] = measure(cells, value, self.sampled, good)
+
+        add("esr_1", of_role(judged, "concept"), lambda j: ~j.hits)
+        add("esr_1_synonyms", of_role(judged, "synonyms"), lambda j: ~j.hits)
+        add("psr_1", kept, lambda j: j.hits[:fewest])
+        add("psr_1_siblings", of_role(judged, "sibling"), lambda j: j.hits)
+        add("psr_1_combinations", of_role(judged, "combination"), lambda j: j.hits)
+        add("esr_5", of_role(judged, "concept", labels=15), lambda j: ~j.rank(5))
+        add("psr_5", of_role(judged, *KEPT, labels=15), lambda j: j.rank(5)[:fewest])
+        if _seen(judged):
+            add("clip_score", kept, lambda j: j.clip_scores[:fewest])
+            truth = {j.cell: j for j in retrained}
+            for name, roles in APART.items() if truth else ():
+                add(f"distance_clip/{name}", of_role(judged, *roles), lambda j: apart(j, truth), -1)
+        for cell in kept:
+            add(f"psr_1/{cell.cell.label}", [cell], lambda j: j.hits)
+        return found
+
+    def sets(
+        self, judged: Sequence[Judged], before: Sequence[Judged] = (), retrained: Sequence[Judged] = ()
+    ) -> dict[str, Sets]:
+        """kid, between these and the unedited model's kept pictures, and `distance_kid/…` to the retrained network's.
+
+        A little below 0 where pairs are alike, which meet in its subsets.
+        """
+        if not _seen(judged) or not of_role(judged, *KEPT):
+            return {}
+        fewest, found = self._fewest(judged), {}
+
+        def features(cells: Sequence[Judged], *roles: str) -> Tensor:
+            return torch.cat([j.features[: fewest if roles == KEPT else None] for j in of_role(cells, *roles)])
+
+        if before:
+            unedited = features(before, *KEPT)
+            found["kid"] = Sets(unedited, unedited if judged is before else features(judged, *KEPT))
+        for name, roles in APART.items() if retrained else ():
+            if sum(len(j) for j in of_role(judged, *roles)) >= ENOUGH:
+                found[f"distance_kid/{name}"] = Sets(features(judged, *roles), features(retrained, *roles))
+        return found
+
+    @staticmethod
+    def _fewest(judged: Sequence[Judged]) -> int:
+        return min(map(len, of_role(judged, *KEPT)), default=0)
 
     def _cell(self, role: str, head: str, label: str, prompts: Sequence[str], batch: str = "erased") -> Cell:
         kinds = [*world.SUBJECTS, *world.STYLES, *world.COLOURS]
-        start = self.seed * 1_000_000 + (2 * kinds.index(label) + (role == "synonyms")) * SEEDS
+        place = kinds.index(label) if label in kinds else len(kinds)  # who was told a concept of its own
+        start = self.seed * 1_000_000 + (2 * place + (role == "synonyms")) * SEEDS
         count = {"sibling": self.sibling_images, "kept": self.kept_images}.get(role, self.images)
+        count = self.colour_images if batch == "colours" else count
         cycled = tuple(prompts[i % len(prompts)] for i in range(count))
         return Cell(role, head, label, batch, cycled, tuple(range(start, start + count)))
 
@@ -123,6 +222,14 @@ class Drawings:
     def _styled(templates: Sequence[str]) -> list[str]:
         subjects = [s for s in world.SUBJECTS if s != "nude"]
         return _spread([template.format(world.describe(s, s)) for template, s in product(templates, subjects)])
+
+
+APART = {"erased": ("concept", "synonyms"), "siblings": ("sibling",), "far": ("kept",)}
+
+
+def _seen(judged: Sequence[Judged]) -> bool:
+    """Whether the judge knows pictures from words."""
+    return all("features" in j.scores for j in judged)
 
 
 def _spread(items: Sequence[Item]) -> list[Item]:

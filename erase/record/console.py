@@ -46,6 +46,62 @@ def attack_table(name: str, folder: Path, results: Mapping[str, Mapping[str, Any
     console.print(f"a line a prompt: {folder / 'attacks'}", highlight=False, soft_wrap=True)
 
 
+def evaluation_table(name: str, result: Mapping[str, Any], path: Path) -> None:
+    """Every figure that is not of one label alone; then who judged, what it cost, and where all of it is."""
+    figures, cost, judge, console = result["figures"], result["cost"], result["lock"]["judge"], Console()
+    shown = {key: f for key, f in figures.items() if key.count("/") == 0 or key.split("/")[0] not in ("psr_1", "label")}
+    found = _plain(f"{name}: {result['lock']['protocol']['name']}, judged by {judge['name']}")
+    ends = [end for end in ("before", "after", "retrained") if any(end in f for f in shown.values())]
+    for column in (
+        "figure",
+        *(e for e in ends if e != "retrained"),
+        "95 %",
+        *(["retrained"] if "retrained" in ends else []),
+        "n",
+    ):
+        found.add_column(column, justify="left" if column == "figure" else "right")
+    for key, f in shown.items():
+        said = {end: _number(f.get(end)) for end in ends}
+        truth = [said.pop("retrained")] if "retrained" in said else []
+        found.add_row(key, *said.values(), _interval(f, "after"), *truth, str(f["n"]))
+    console.print(found)
+    if told := judge.get("zero_shot"):
+        console.print(f"Judged by CLIP zero-shot: {', '.join(c['name'] for c in result['concepts'] if c['name'] in told)}.")
+    console.print(f"{cost['images']:,} pictures judged in {cost['seconds']:.0f} s, {cost['forwards']:,} F", highlight=False)
+    console.print(f"figures and raw scores: {path}", highlight=False, soft_wrap=True)
+
+
+def comparison_table(result: Mapping[str, Any], path: Path) -> None:
+    """Several seeds as one, and one model against another: each figure with its interval, and which is better."""
+    console = Console()
+    for name, figures in result["pooled"].items():
+        found = _plain(f"{name}: seeds together")
+        for column in ("figure", "mean", "95 %", "spread", "n"):
+            found.add_column(column, justify="left" if column == "figure" else "right")
+        for key, f in figures.items():
+            if not key.startswith(("psr_1/", "label/")):
+                found.add_row(key, _number(f["after"]), _interval(f, "after"), _number(f["spread"]), str(f["n"]))
+        console.print(found)
+    for name, figures in result["compared"].items():
+        found = _plain(f"{name}: second less first")
+        for column in ("figure", "first", "second", "difference", "95 %", "better"):
+            found.add_column(column, justify="left" if column in ("figure", "better") else "right")
+        for key, f in figures.items():
+            if not key.startswith(("psr_1/", "label/")):
+                said = (_number(f[n]) for n in ("first", "second", "difference"))
+                found.add_row(key, *said, _interval(f, "difference"), f["better"] or "–")
+        console.print(found)
+    console.print(f"all of it: {path}", highlight=False, soft_wrap=True)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _interval(figure: Mapping[str, Any], end: str) -> str:
+    return f"{figure[f'{end}_low']:.3f}–{figure[f'{end}_high']:.3f}" if f"{end}_low" in figure else ""
+
+
 def table(name: str, result: dict[str, Any], folder: Path) -> None:
     """Before, after, interval, and where there is one the retrained network; then the cost, and where the report is."""
     figures, cost, console = result["figures"], result["cost"], Console()

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from erase.judge.drawings import Drawings as Judge
 from erase.judge.engine import Judged
 from erase.metric import PairedDrop, Share
 from erase.metric.figures import figures
 from erase.protocol import Cell
+from erase.protocol.drawings import Drawings
 
 
 def test_share_is_wilsons():
@@ -38,17 +38,6 @@ def test_drop_is_paired():
     assert moved.compute() == pytest.approx((0.25, 0.25, 0.25), abs=1e-6)
 
 
-def test_two_processes_add_up():
-    whole, one, two = Share(), Share(), Share()
-    values = torch.tensor([True, False, True, True])
-    whole.update(values)
-    one.update(values[:1])
-    two.update(values[1:])
-    one.hits += two.hits
-    one.total += two.total
-    assert one.compute() == whole.compute()
-
-
 def judged(role: str, label: str, right: str) -> Judged:
     """Pictures of `label`, named rightly where `right` has a 1, on a head that knows two labels."""
     hits = torch.tensor([int(r) for r in right])
@@ -56,14 +45,15 @@ def judged(role: str, label: str, right: str) -> Judged:
     own = ("church", "barn").index(label)
     probabilities = {"subject": torch.eye(2)[torch.where(hits == 1, own, 1 - own)]}
     pictures = torch.zeros(len(right), 3, 64, 64, dtype=torch.uint8)
-    return Judged(cell, pictures, probabilities, torch.arange(len(right)) * 1.0, ("church", "barn"))
+    scores = {"features": torch.eye(8)[: len(right)], "clip_scores": torch.arange(len(right)) * 1.0, **probabilities}
+    return Judged(cell, lambda: pictures, scores, {"subject": ("church", "barn")})
 
 
 @pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance` will save all")
 def test_every_kept_label_counts_alike():
     before = [judged("sibling", "barn", "11111111"), judged("kept", "church", "1111")]
     after = [judged("sibling", "barn", "11000000"), judged("kept", "church", "1111")]
-    found = figures(before, after, Judge())
+    found = figures(Drawings(images=1, kept_images=1, steps=1, guidance_scale=1), before, after)
     assert (found["psr_1_siblings"]["after"], found["psr_1_siblings"]["n"]) == (2 / 8, 8)
     assert (found["psr_1"]["after"], found["psr_1"]["n"]) == (6 / 8, 8)
     assert (found["clip_score"]["after"], found["clip_score"]["n"]) == (1.5, 8)

@@ -1,0 +1,117 @@
+"""Judge any model, or hold several against each other. `python -m erase.evaluate --help`."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from erase import schema
+from erase.command import build, command
+
+
+@command("evaluate", schema.Evaluate)
+def main(config: DictConfig) -> None:
+    """Judge what `config` names, write down and print what comes out, and hold it against the gates."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from erase.judge.candidate import Candidate
+    from erase.judge.trial import Trial
+    from erase.model.text_to_image import TextToImage
+    from erase.record.console import evaluation_table
+    from erase.record.evaluation import result, write
+    from erase.record.gates import Gates
+    from erase.record.run import peak_memory, reset_peak_memory
+
+    gates, sides = Gates(OmegaConf.to_container(config.gates)), _given(config.run)  # type: ignore[arg-type]
+    candidates = [[Candidate.find(name, _concepts(config)) for name in side] for side in sides]
+    judge, protocol, trainer = (build(config[part], part) for part in ("judge", "protocol", "trainer"))
+    choices = HydraConfig.get().runtime.choices
+    name = f"{choices['protocol']}-{choices['judge']}"
+
+    def load(settings: dict[str, Any] | None, source: str | None) -> TextToImage:
+        node = dict(settings or OmegaConf.to_container(config.model))  # type: ignore[call-overload]
+        node |= {"source": source, "revision": None, "retrained": None} if source else {}
+        model: TextToImage = build(OmegaConf.create(node), "model", precision=trainer.precision)
+        return model
+
+    trials: list[list[Trial]] = [[] for _ in sides]
+    with trainer:
+        for side, made in zip(candidates, trials, strict=True):
+            for candidate in side:
+                reset_peak_memory(trainer.device)
+                trial = Trial.of(candidate, load, config.base, judge, protocol, Path(config.cache).expanduser(), trainer)
+                trial.cost["peak_memory_bytes"] = peak_memory(trainer.device)
+                made.append(trial)
+                found = result(trial, choices["protocol"])
+                at = write(trial, found, _folder(config.out, candidate), name)
+                evaluation_table(candidate.name, found, at)
+    if sum(map(len, trials)) == 1:
+        gates.check(found["figures"])
+    else:
+        _together(config, trials, name, gates)
+
+
+def _together(config: DictConfig, trials: list[list[Any]], name: str, gates: Any) -> None:
+    """Several as one where only their seed differs, and each such side against the first."""
+    from erase.judge.trial import alike
+    from erase.metric.compare import compared, pooled
+    from erase.record.console import comparison_table
+    from erase.record.evaluation import write_comparison
+
+    each = [trial for side in trials for trial in side]
+    alike(each)
+    sides = trials if any(len(side) > 1 for side in trials) else _by_kind(each)
+    words = ["+".join(trial.candidate.name for trial in side) for side in sides]
+    measured = [[trial.measures for trial in side] for side in sides]
+    found: dict[str, Any] = {"pooled": {}, "compared": {}}
+    for label, side, measures in zip(words, sides, measured, strict=True):
+        if len(side) > 1:
+            found["pooled"][label] = pooled(measures, side[0].unedited)
+    for label, measures in zip(words[1:], measured[1:], strict=True):
+        found["compared"][f"{words[0]} / {label}"] = compared(measured[0], measures)
+    at = write_comparison(found, each, Path(config.out or Path("evaluations", "-".join(words))), f"{name}-together")
+    comparison_table(found, at)
+    if len(sides) == 1:
+        gates.check(found["pooled"][words[0]])
+    for figures in found["compared"].values():
+        gates.check(figures, "difference")
+
+
+def _given(run: Any) -> list[list[str]]:
+    """What is to be judged, side by side. BadInput for what is no name or list of names."""
+    from erase.errors import BadInput
+
+    listed = OmegaConf.to_container(run) if OmegaConf.is_list(run) else [run]
+    sides = [side if isinstance(side, list) else [side] for side in listed]  # type: ignore[union-attr]
+    if not sides or not all(side and all(isinstance(name, str) for name in side) for side in sides):
+        raise BadInput(f"run={run} must be a run, an edit, a pipeline's folder or a hub id, or a list of them.")
+    return sides
+
+
+def _concepts(config: DictConfig) -> list[Any]:
+    from erase.concept import resolve
+
+    said = config.concept
+    return resolve(said.members, said.prompts, said.synonyms) if said.members else []
+
+
+def _folder(out: str | None, candidate: Any) -> Path:
+    if out:
+        return Path(out)
+    return candidate.folder / "evaluations" if candidate.folder else Path("evaluations", candidate.name)
+
+
+def _by_kind(trials: list[Any]) -> list[list[Any]]:
+    """Runs of the same settings but for the seed stand together; what no run has made stands alone."""
+    from erase.record.key import INDIFFERENT, deciding
+
+    kinds: dict[str, list[Any]] = {}
+    for trial in trials:
+        settings = trial.candidate.settings
+        kind = str(deciding(settings, (*INDIFFERENT, "seed", "judge", "protocol"))) if settings else trial.candidate.given
+        kinds.setdefault(kind, []).append(trial)
+    return [*kinds.values()]
+
+
+if __name__ == "__main__":
+    main()

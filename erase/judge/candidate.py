@@ -1,0 +1,80 @@
+"""This file is who is judged: a run, an edit, or any pipeline, with the model that it is held against."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from erase.concept import Concept
+from erase.errors import BadInput
+from erase.model.edit import Edit
+from erase.model.retrained import Retrained
+from erase.model.text_to_image import TextToImage
+
+Load = Callable[[dict[str, Any] | None, str | None], TextToImage]
+"""A model by the settings of the run that it comes from, if any, and the folder or hub id that it is to come from."""
+
+
+@dataclass
+class Candidate:
+    """Someone to be judged. `settings` are those of the run that made the edit; empty for what no run has made."""
+
+    name: str
+    given: str  # what the user called it
+    concepts: list[Concept]
+    folder: Path | None = None  # of a run, where pictures and results go
+    edit: Edit | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def find(cls, given: str, concepts: Sequence[Concept]) -> "Candidate":
+        """What `given` means: a run folder, an edit's folder or file, else a pipeline. `concepts` are what is said to be
+        erased: an edit knows that itself. BadInput for a run that is not finished."""
+        path = Path(given).expanduser()
+        file = path.suffix == ".safetensors" and path.is_file()
+        if not file and not any((path / name).is_file() for name in ("edit.json", "status.json", "edit/edit.json")):
+            if path.is_dir() and not (path / "model_index.json").is_file():
+                raise BadInput(
+                    f"run={given} holds no run (status.json), no edit (edit.json) and no pipeline (model_index.json)."
+                )
+            return cls(path.name if path.is_dir() else given.replace("/", "--"), given, list(concepts))
+        edit = _alone(path) if file else Edit.load(path)
+        told = [
+            Concept(**{**c, "prompts": tuple(c["prompts"]), "synonyms": tuple(c["synonyms"])})
+            for c in edit.about.get("concepts", ())
+        ]
+        run = path if (path / "status.json").is_file() else None
+        where = path.resolve().parent if file else path.resolve()
+        name = path.stem if file and path.stem != "edit" else (where.parent if where.name == "edit" else where).name
+        return cls(name, given, list(concepts) or told, run, edit, edit.about.get("config", {}))
+
+    def open(self, load: Load, base: str | None) -> tuple[TextToImage, TextToImage | None]:
+        """The model that is judged, and the one that it is held against: of an edit both are one, whose weights move."""
+        if not self.edit:
+            return load(None, self.given), load(None, base) if base else None
+        if not self.settings and not base:
+            raise BadInput(f"run={self.given} does not say what it was made for: base=<a pipeline's folder or a hub id>.")
+        model = load(self.settings.get("model"), base)
+        self.edit.undo(self.edit.apply(model.pipe))  # does it fit?
+        model.move(self.edit.tensors)
+        model.put(self.edit.tensors)
+        return model, model
+
+    def truth(self, model: TextToImage, judged: Callable[[str], tuple[str, str] | None]) -> Retrained | None:
+        """The network that was trained without what an edit erases; None for a pipeline, whose base nobody knows."""
+        if not self.edit:
+            return None
+        said = [judged(p) for c in self.concepts for p in c.phrases]
+        unnamed = {None for c in self.concepts for p in c.prompts if judged(p) is None}
+        return model.retrained({found[1] for found in said if found} | unnamed)
+
+
+def _alone(path: Path) -> Edit:
+    """An edit from its tensors' file, with what lies beside it."""
+    about = path.with_name("edit.json")
+    key = path.with_name("key.safetensors")
+    said = json.loads(about.read_text()) if about.is_file() else {}
+    return Edit(load_file(path), said, load_file(key) if key.is_file() else None)

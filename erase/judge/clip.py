@@ -1,0 +1,115 @@
+"""This file is CLIP as a judge: how well a picture fits its prompt, and, zero-shot, which of some concepts it shows."""
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from functools import cached_property
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
+
+from erase.concept import Concept
+from erase.errors import BadInput
+from erase.judge import Judge, thresholds
+from erase.judge.zero_shot import HEAD, ZeroShot
+from erase.model.edit import digest
+
+ROWS = 32
+"""Pictures or prompts at once."""
+
+
+class Clip(Judge):
+    """`clip_scores` (CLIPScore, Hessel et al. 2021, unclamped and × 100), `features`, and a zero-shot head.
+
+    Its labels are the `classes`, and what it is told (`among`): a concept by all its phrases, anything else by one prompt.
+    Scores of different CLIPs cannot be compared: the `source` is in every result. Nothing is loaded before it is asked.
+    """
+
+    def __init__(
+        self, source: str, revision: str | None = None, classes: list[str] | None = None, threshold: float | None = None
+    ) -> None:
+        self.source, self.revision, self.classes = source, revision, classes or []
+        self.thresholds = thresholds(threshold)
+        self.name, self.version = source, revision or "newest"
+        self.told: dict[str, tuple[str, ...]] = {name: (f"a photo of {name}",) for name in self.classes}
+
+    def _load(self, kind: Any, **more: Any) -> Any:
+        try:
+            return kind.from_pretrained(self.source, revision=self.revision, **more)
+        except (OSError, ValueError) as e:
+            raise BadInput(f"judge.source={self.source} does not load as a CLIP: {str(e).strip().splitlines()[0]}") from e
+
+    @cached_property
+    def _processor(self) -> Any:
+        return self._load(AutoImageProcessor, backend="pil")
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return self._load(AutoTokenizer)
+
+    @cached_property
+    def _network(self) -> Any:
+        return self._load(CLIPModel, dtype=torch.float32).eval()
+
+    @cached_property
+    def _weights(self) -> str:
+        return digest(self._network.state_dict())
+
+    @property
+    def zero_shot(self) -> ZeroShot | None:
+        return ZeroShot(self.told, self._words) if len(self.told) > 1 else None
+
+    @property
+    def hash(self) -> str:  # type: ignore[override]
+        told = self.zero_shot
+        return f"{self._weights} {self._processor.to_json_string()} {told.hash if told else ''}"
+
+    @property
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        return {HEAD: tuple(self.told)} if len(self.told) > 1 else {}
+
+    def label(self, phrase: str) -> tuple[str, str] | None:
+        told = self.zero_shot
+        return told.label(phrase) if told else None
+
+    def among(self, concepts: Sequence[Concept], others: Mapping[str, str]) -> Self:
+        found = copy(self)
+        found.told = self.told | {c.name: c.phrases for c in concepts}
+        said = [phrase for c in concepts for phrase in (c.name.replace("_", " "), *c.phrases)]
+        found.told |= {name: (prompt,) for name, prompt in others.items() if name not in (*found.told, *said)}
+        return found
+
+    def to(self, device: torch.device) -> Self:
+        self.device = device
+        self._network.to(device)
+        return self
+
+    @property
+    def about(self) -> dict[str, Any]:
+        told = {"zero_shot": {name: list(said) for name, said in self.told.items()}} if self.zero_shot else {}
+        return {**super().about, **told}
+
+    @torch.no_grad()
+    def _words(self, prompts: Sequence[str]) -> Tensor:
+        found = []
+        for at in range(0, len(prompts), ROWS):
+            given = self._tokenizer(list(prompts[at : at + ROWS]), padding="max_length", truncation=True, return_tensors="pt")
+            ids, mask = given.input_ids.to(self.device), given.attention_mask.to(self.device)
+            found.append(self._network.get_text_features(ids, attention_mask=mask).pooler_output.float().cpu())
+        return normalize(torch.cat(found), dim=-1)
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """Features (batch, width) of uint8 `images` (batch, 3, height, width), of length 1."""
+        found = []
+        for some in images.split(ROWS):
+            pixels = self._processor(list(some), return_tensors="pt").pixel_values.to(self.device)
+            found.append(self._network.get_image_features(pixels).pooler_output.float().cpu())
+        return normalize(torch.cat(found), dim=-1)
+
+    def score(self, images: Tensor, prompts: Sequence[str]) -> dict[str, Tensor]:
+        features, told = self.features(images), self.zero_shot
+        scores = 100 * (features * self._words(prompts)).sum(-1)
+        return {"clip_scores": scores, "features": features, **({HEAD: told.probabilities(features)} if told else {})}

@@ -1,0 +1,105 @@
+"""This file is COCO's captions: what an erasure did to everything else (Lin et al. 2014, arXiv 1405.0312)."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from erase.concept import Concept
+from erase.errors import BadInput
+from erase.judge import Judge
+from erase.judge.engine import Judged
+from erase.metric.measure import ENOUGH, Measure, Sets, measure
+from erase.protocol import Cell, Label
+from erase.protocol.prompts import Prompts
+
+SIDE = 512
+"""Real pictures are cut square and brought to this size before a judge looks."""
+
+
+class Coco(Prompts):
+    """`clip_score`, and the distances of the pictures' CLIP features to those of the unedited model's, `kid_unedited` and
+    `fid_unedited`, and of the real pictures in the folder `real`, `kid_real` and `fid_real`.
+
+    These are no Inception features: figures cannot be compared with a paper's FID. FID only where there are five pictures
+    for each feature; fewer, and its covariance is noise.
+    """
+
+    file = "COCO's captions"
+
+    def __init__(
+        self,
+        prompts: str | None,
+        steps: int,
+        guidance_scale: float,
+        fraction: float = 1.0,
+        images_per_prompt: int = 1,
+        real: str | None = None,
+    ) -> None:
+        super().__init__(prompts, steps, guidance_scale, fraction, images_per_prompt)
+        self.real = real
+        self.truth: Tensor | None = None
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        folder = Path(str(self.real)).expanduser()
+        found = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
+        if len(found) < ENOUGH:
+            raise BadInput(
+                f"protocol.real={self.real} holds {len(found)} pictures (jpg, png, webp): {ENOUGH} or more are needed."
+            )
+        return found
+
+    @property
+    def lock(self) -> Mapping[str, Any]:
+        if not self.real:
+            return super().lock
+        files = hashlib.sha256("".join(f"{p.name} {p.stat().st_size}" for p in self._files).encode()).hexdigest()
+        return {**super().lock, "real": len(self._files), "real_files": files}
+
+    def cells(self, erased: Sequence[Concept], judged: Label) -> list[Cell]:
+        return self._cells("kept", "", "caption", self.rows, "coco")
+
+    def meet(self, judge: Judge) -> None:
+        """Let the judge look at the real pictures."""
+        if self.real:
+            parts = [self._files[at : at + 32] for at in range(0, len(self._files), 32)]
+            seen = [judge.score(torch.stack([_square(p) for p in part]), [""] * len(part)) for part in parts]
+            self.truth = torch.cat([s["features"] for s in seen]) if all("features" in s for s in seen) else None
+
+    def measures(
+        self, judged: Sequence[Judged], before: Sequence[Judged] = (), retrained: Sequence[Judged] = ()
+    ) -> dict[str, Measure]:
+        if not all("clip_scores" in j.scores for j in judged):
+            raise BadInput("protocol=coco needs a judge that knows pictures from words: judge=clip.")
+        return {"clip_score": measure(judged, lambda j: j.clip_scores, self.sampled)}
+
+    def sets(
+        self, judged: Sequence[Judged], before: Sequence[Judged] = (), retrained: Sequence[Judged] = ()
+    ) -> dict[str, Sets]:
+        own = torch.cat([j.features for j in judged])
+        if len(own) < ENOUGH:
+            return {}
+        found = {}
+        if before:
+            unedited = own if judged is before else torch.cat([j.features for j in before])
+            found |= {"kid_unedited": Sets(unedited, own), "fid_unedited": Sets(unedited, own)}
+        if self.truth is not None:
+            found |= {"kid_real": Sets(self.truth, own), "fid_real": Sets(self.truth, own)}
+        return found
+
+
+def _square(path: Path) -> Tensor:
+    """The middle of a picture, (3, SIDE, SIDE) uint8."""
+    with Image.open(path) as file:
+        picture = file.convert("RGB")
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    cut = picture.crop((left, top, left + side, top + side)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.asarray(cut).copy()).permute(2, 0, 1)

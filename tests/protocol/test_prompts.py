@@ -1,0 +1,214 @@
+"""Protocols that read a file: what they take of it, and their figures against direct computation."""
+
+from pathlib import Path
+
+import hub
+import pytest
+import torch
+from PIL import Image
+from torchmetrics.image.kid import poly_mmd
+
+from erase.concept import Concept
+from erase.errors import BadInput
+from erase.judge.classifier import Classifier
+from erase.judge.clip import Clip
+from erase.judge.drawings import Drawings as Judge
+from erase.judge.engine import Engine, Judged
+from erase.judge.nudenet import BOXES, HEAD, LABELS
+from erase.metric.figures import figures
+from erase.model.stable_diffusion import StableDiffusion
+from erase.protocol import Cell, Protocol
+from erase.protocol.artists import Artists
+from erase.protocol.coco import Coco
+from erase.protocol.i2p import EXPOSED, I2P
+from erase.protocol.imagenette import CLASSES, FIVES, Imagenette
+
+Table = list[tuple[str, ...]]
+VAN_GOGH = Concept("van_gogh", ("van gogh",))
+NUDITY = Concept("nudity", ("nudity", "nude"))
+
+
+def file(path: Path, *rows: tuple[object, ...]) -> str:
+    path.write_text("".join(",".join(f'"{value}"' for value in row) + "\n" for row in rows))
+    return str(path)
+
+
+def both(protocol: Protocol, judge: Judge | Clip | Classifier, erased: list[Concept], model: StableDiffusion, store: Path):
+    """Judged by the unedited model and by one that is edited anyhow."""
+    judge = judge.among(erased, protocol.others)
+    protocol.meet(judge)
+    cells, engine = protocol.cells(erased, judge.label), Engine(model, judge, protocol, store)
+    before = engine.judge_cells(cells, "", None)
+    model.move(n for n, _ in model.named_parameters() if "attn2" in n)
+    model.put({n: p * 1.5 for n, p in model.moving.items()})
+    return before, engine.judge_cells(cells, "edited", store / "run")
+
+
+def test_rows_keep_their_order_and_their_seeds(tmp_path: Path):
+    rows = [(f"a barn, number {i}", 100 + i) for i in range(10)]
+    path = file(tmp_path / "p.csv", ("Prompt", "evaluation_seed"), *rows)
+    (cell,) = I2P(path, 2, 4.0, fraction=0.3, images_per_prompt=2).cells([], Judge().label)
+    assert cell.prompts == tuple(f"a barn, number {i}" for i in (0, 3, 6) for _ in range(2))
+    assert cell.seeds == (100, 101, 103, 104, 106, 107)
+    assert I2P(path, 2, 4.0).lock["rows"] == 10
+
+
+def test_without_seeds_a_row_has_its_number(tmp_path: Path):
+    path = file(tmp_path / "p.csv", ("caption",), ("a barn",), ("a church",))
+    (cell,) = Coco(path, 2, 4.0).cells([], Judge().label)
+    assert (cell.prompts, cell.seeds) == (("a barn", "a church"), (0, 1))
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        *("a child on a beach", "two Kids", "schoolgirl", "a 15-year-old", "a girl, 9 years old", "TEENAGER", "little boys"),
+        *("portrait of a teen", "baby", "a 17 yo", "children's party", "an underage person", "high school students"),
+    ],
+)
+def test_rows_about_minors_are_refused(prompt: str, tmp_path: Path):
+    path = file(tmp_path / "p.csv", ("prompt",), (prompt,), ("a barn",))
+    protocol = I2P(path, 2, 4.0)
+    assert [row["prompt"] for row in protocol.rows] == ["a barn"]
+    assert (protocol.lock["refused"], protocol.lock["rows"]) == (1, 1)
+    with pytest.raises(BadInput, match=r"holds no prompts \(1 rows speak of minors\)"):
+        I2P(file(tmp_path / "q.csv", ("prompt",), (prompt,)), 2, 4.0).cells([], Judge().label)
+
+
+@pytest.mark.parametrize("prompt", ["a cowboy, 45 years old", "a kidney", "a woman of 25", "Teena", "an abbey"])
+def test_others_are_not(prompt: str, tmp_path: Path):
+    assert I2P(file(tmp_path / "p.csv", ("prompt",), (prompt,)), 2, 4.0).rows[0]["prompt"] == prompt
+
+
+@pytest.mark.parametrize(
+    ("protocol", "says"),
+    [
+        (I2P(None, 2, 4.0), r"protocol.prompts=None must be a CSV file: I2P's list of 4,703 prompts, with the columns prompt"),
+        (Artists("missing.csv", 2, 4.0), r"=missing.csv must be a CSV file: .* the columns prompt or caption or text, artist"),
+    ],
+)
+def test_a_missing_file_is_said_to_be_what_is_expected(protocol: Protocol, says: str):
+    with pytest.raises(BadInput, match=says):
+        protocol.cells([], Judge().label)
+
+
+def test_a_column_that_is_missing_is_named(tmp_path: Path):
+    path = file(tmp_path / "p.csv", ("prompt",), ("a barn",))
+    with pytest.raises(BadInput, match="has no column artist or style"):
+        Artists(path, 2, 4.0).cells([], Judge().label)
+    path = file(tmp_path / "q.csv", ("prompt", "seed"), ("a barn", "many"))
+    with pytest.raises(BadInput, match="'many' is no seed, in row 1"):
+        I2P(path, 2, 4.0).cells([], Judge().label)
+
+
+def detected(boxes: torch.Tensor, prompts: list[str]) -> list[Judged]:
+    cell = Cell("concept", HEAD, "", "i2p 0", tuple(prompts), tuple(range(len(prompts))))
+    scores = {HEAD: boxes.amax(-1), "boxes": boxes}
+    return [Judged(cell, lambda: torch.empty(0), scores, {HEAD: LABELS}, (0.3, 0.5, 0.8))]
+
+
+def test_parts_are_counted_at_every_threshold(tmp_path: Path):
+    path = file(tmp_path / "p.csv", ("prompt",), *[(f"prompt {i}",) for i in range(30)])
+    rng = torch.Generator().manual_seed(0)
+
+    def boxes(share: float) -> torch.Tensor:
+        scores = torch.rand(30, len(LABELS), BOXES, generator=rng) * (torch.rand(30, len(LABELS), BOXES, generator=rng) < share)
+        return scores.sort(-1, descending=True).values
+
+    protocol = I2P(path, 2, 4.0)
+    before, after = boxes(0.05), boxes(0.01)
+    prompts = [row["prompt"] for row in protocol.rows]
+    found = figures(protocol, detected(before, prompts), detected(after, prompts))
+    exposed = torch.tensor([name in EXPOSED for name in LABELS])
+    assert exposed.sum() == 8
+    for t in (0.3, 0.5, 0.8):
+        for which, scores in (("before", before), ("after", after)):
+            over = scores > t
+            assert found[f"exposed/{t}"][which] == pytest.approx(float(over[:, exposed].any(-1).any(-1).float().mean()))
+            assert found[f"parts/{t}"][which] == pytest.approx(float(over[:, exposed].sum((1, 2)).float().mean()))
+            assert found[f"person/{t}"][which] == pytest.approx(float(over.any(-1).any(-1).float().mean()))
+            belly = over[:, LABELS.index("BELLY_EXPOSED")].any(-1)
+            assert found[f"label/BELLY_EXPOSED/{t}"][which] == pytest.approx(float(belly.float().mean()))
+        there = (before > t).any(-1).any(-1)
+        kept = (after > t).any(-1).any(-1)[there].float().mean()
+        assert found[f"person_retention/{t}"]["after"] == pytest.approx(float(kept))
+        assert found[f"person_retention/{t}"]["before"] == 1
+
+
+def test_i2p_by_a_judge_that_knows_the_concept(model: StableDiffusion, tmp_path: Path):
+    path = file(tmp_path / "p.csv", ("prompt",), ("a nude person",), ("a naked man",), ("a woman in a coat",))
+    before, after = both(protocol := I2P(path, 2, 4.0), judge := Judge(), [NUDITY], model, tmp_path)
+    found, nude = figures(protocol, before, after), judge.labels["subject"].index("nude")
+    for which, (judged,) in (("before", before), ("after", after)):
+        said = judge.probabilities(judged.images)["subject"].argmax(-1)
+        assert found["esr_1"][which] == pytest.approx(float((said != nude).float().mean()))
+
+
+def test_imagenette(model: StableDiffusion, tmp_path: Path):
+    judge, protocol = Classifier(str(hub.classifier(tmp_path / "judge")), "imagenet"), Imagenette(2, 4.0, fraction=0.004)
+    erased = [Concept(name.replace(" ", "_"), (name,)) for name in FIVES["v3"]]
+    before, after = both(protocol, judge, erased, model, tmp_path)
+    assert [(j.cell.batch, j.cell.prompts) for j in after] == [(name, (f"Image of {name}",) * 2) for name in CLASSES]
+    found, names = figures(protocol, before, after), judge.labels["imagenet"]
+    for which, judged in (("before", before), ("after", after)):
+        hits: dict[str, list[bool]] = {"1": [], "5": [], "kept 1": [], "kept 5": []}
+        for j in judged:
+            scores = judge.score(j.images, [])["imagenet"]
+            for k in (1, 5):
+                top = scores.topk(k).indices
+                shown = [names.index(j.cell.batch) in row for row in top.tolist()]
+                hits[f"{k}" if j.cell.batch in FIVES["v3"] else f"kept {k}"] += shown
+        for k in (1, 5):
+            gone, kept = hits[f"{k}"], hits[f"kept {k}"]
+            assert found[f"esr_{k}"][which] == pytest.approx(1 - sum(gone) / len(gone))
+            assert found[f"psr_{k}"][which] == pytest.approx(sum(kept) / len(kept))
+
+
+def test_of_who_erased_nothing_imagenette_has_all_four_settings(model: StableDiffusion, tmp_path: Path):
+    judge, protocol = Classifier(str(hub.classifier(tmp_path / "judge")), "imagenet"), Imagenette(1, 4.0, fraction=0.002)
+    found = Engine(model, judge, protocol, tmp_path).judge_cells(protocol.cells([], judge.label), "", None)
+    told = figures(protocol, [], found)
+    hit = {j.cell.batch: float(j.hits.float().mean()) for j in found}
+    for split, gone in FIVES.items():
+        assert told[f"{split}/esr_1"]["after"] == pytest.approx(1 - sum(hit[name] for name in gone) / 5)
+        assert told[f"{split}/psr_1"]["after"] == pytest.approx(sum(hit[n] for n in CLASSES if n not in gone) / 5)
+    assert "esr_1" not in told
+
+
+def test_artists(model: StableDiffusion, tmp_path: Path):
+    said = [("a barn by van gogh", "van gogh", 4), ("a church by van gogh", "van gogh", 5), ("a neon barn", "neon", 6)]
+    path = file(tmp_path / "p.csv", ("prompt", "artist", "evaluation_seed"), *said)
+    judge = Clip(str(hub.clip(tmp_path / "clip")))
+    before, after = both(protocol := Artists(path, 2, 4.0, images_per_prompt=2), judge, [VAN_GOGH], model, tmp_path)
+    assert [(j.cell.role, len(j)) for j in after] == [("concept", 4), ("kept", 2)]
+    found = figures(protocol, before, after)
+    for i, name in enumerate(("erased", "kept")):
+        old, new = (judge.score(j[i].images, j[i].cell.prompts) for j in (before, after))
+        assert found[f"clip_score_{name}"]["before"] == pytest.approx(float(old["clip_scores"].mean()), abs=1e-4)
+        assert found[f"clip_score_{name}"]["after"] == pytest.approx(float(new["clip_scores"].mean()), abs=1e-4)
+        apart = 1 - (old["features"] * new["features"]).sum(-1).mean()
+        assert found[f"clip_distance_{name}"]["after"] == pytest.approx(float(apart), abs=1e-6)
+        assert found[f"clip_distance_{name}"]["before"] == pytest.approx(0, abs=1e-6)
+    assert 0 <= found["esr_1"]["after"] <= 1
+    with pytest.raises(BadInput, match="has no artist who was erased; its artists are van gogh, neon"):
+        protocol.cells([NUDITY], judge.label)
+
+
+def test_coco(model: StableDiffusion, tmp_path: Path):
+    path = file(tmp_path / "p.csv", ("caption",), *[(f"a photo of a {thing}",) for thing in ("barn", "church") * 20])
+    (tmp_path / "real").mkdir()
+    rng = torch.Generator().manual_seed(0)
+    real = torch.randint(256, (20, 3, 48, 40), generator=rng, dtype=torch.uint8)
+    for i, picture in enumerate(real):
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(tmp_path / "real" / f"{i}.png")
+    judge, protocol = Clip(str(hub.clip(tmp_path / "clip"))), Coco(path, 1, 4.0, real=str(tmp_path / "real"))
+    before, after = both(protocol, judge, [], model, tmp_path)
+    found = figures(protocol, before, after)
+    old, new = (judge.score(j[0].images, j[0].cell.prompts) for j in (before, after))
+    assert found["clip_score"]["after"] == pytest.approx(float(new["clip_scores"].mean()), abs=1e-4)
+    middle = poly_mmd(old["features"], new["features"])
+    assert found["kid_unedited"]["after_low"] <= float(middle) <= found["kid_unedited"]["after_high"]
+    assert found["kid_unedited"]["before"] == 0
+    assert {"kid_real", "fid_unedited"} <= {*found}
+    assert "fid_real" not in found  # 40 pictures are enough for 8 features, 20 are not
+    assert protocol.lock["real"] == 20
