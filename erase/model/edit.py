@@ -86,7 +86,7 @@ class Edit:
         parameters = {part: dict(getattr(pipe, part).named_parameters()) for part in {n.partition(".")[0] for n in ledger.base}}
         tensors = {name: parameters[name.partition(".")[0]][name.partition(".")[2]].detach().clone() for name in ledger.base}
         first = ledger.edits[0].about
-        about = {name: first[name] for name in ("base", "base_hash", "versions", "config") if name in first}
+        about: dict[str, Any] = {name: first[name] for name in ("base", "base_hash", "versions", "config") if name in first}
         about["base_tensors"] = {name: tensor_hash(tensor) for name, tensor in ledger.base.items()}
         about["concepts"] = [concept for edit in ledger.edits for concept in edit.about.get("concepts", [])]
         about["edits"] = [edit.line() for edit in ledger.edits]

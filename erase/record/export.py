@@ -85,7 +85,8 @@ def lora(pipe: Any, edit: Edit, out: Path) -> None:
     if other := [name for name in edit.tensors if not name.startswith("unet.")]:
         raise BadInput(f"format=lora: this run changes {other[0]}, and adapters are of the UNet alone: format=edit.")
     released = compvis.names(pipe) if hasattr(pipe, "text_encoder_2") else {}
-    peft, kohya = {}, {}
+    peft: dict[str, Tensor] = {}
+    kohya: dict[str, Tensor] = {}
     for name, difference in _differences(pipe, edit).items():
         layer = name.removeprefix("unet.").removesuffix(".weight")
         left, sizes, right = torch.linalg.svd(difference, full_matrices=False)
