@@ -30,8 +30,8 @@ CONF = next(p for p in (HERE / "conf", HERE.parent / "conf") if p.is_dir())  # i
 
 
 def choices(group: str) -> list[str]:
-    """The options of a config group."""
-    return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
+    """The options of a config group, those in its folders as papers/eap_nudity."""
+    return sorted(p.relative_to(CONF / group).with_suffix("").as_posix() for p in (CONF / group).rglob("*.yaml"))
 
 
 def groups(config: str = "train") -> list[str]:
@@ -52,12 +52,20 @@ def arguments(argv: Sequence[str], config: str = "train") -> list[str]:
     for group, _, value in (a.partition("=") for a in args):
         if group in known and value in ("", "null"):
             raise BadInput(f"{group}={value} is not one of: {', '.join(choices(group))}.")
+    if helped := os.environ.get("ERASE_TEAM"):  # erase.trainer.team: a helper works in the folder of the first
+        at = quoted(helped.split(" ", 3)[3])
+        return [*sorted(args, key=_flags), f"hydra.run.dir={at}", "hydra.output_subdir=null"]
     resume = next((a.partition("=")[2] for a in args if a.startswith("resume=")), None)
     if resume not in (None, "", "null"):
         if len(args) > 1:
             raise BadInput(f"resume={resume} repeats that run with its own settings and takes nothing besides.")
         return _resumed(Path(str(resume)))
-    return sorted(args, key=lambda a: a[:1] != "-" and ("=" in a or a[:1] == "~"))
+    return sorted(args, key=_flags)
+
+
+def _flags(argument: str) -> bool:
+    """Flags go first."""
+    return argument[:1] != "-" and ("=" in argument or argument[:1] == "~")
 
 
 def _resumed(folder: Path) -> list[str]:
@@ -160,7 +168,9 @@ def sentence(error: Exception, config: str) -> str:
         return str(error)
     text = " ".join(str(error).split())
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        missing = str(error.missing_cfg_file)
+        group = next((g for g in groups(config) if missing.startswith(f"{g}/")), missing.rpartition("/")[0])
+        name = missing.removeprefix(f"{group}/")
         return f"{group}={name} is not one of: {', '.join(choices(group))}." if group else text
     for group in groups(config):
         if f"You must specify '{group}'" in text:
@@ -247,12 +257,16 @@ def _complete(composed: DictConfig, config: str, fields: type) -> None:
 
 
 def command(
-    config: str, fields: type, discard: Callable[[Path], None] = lambda folder: None
+    config: str,
+    fields: type,
+    discard: Callable[[Path], None] = lambda folder: None,
+    check: Callable[[DictConfig], None] = lambda composed: None,
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a function of one composed config a command: `conf/<config>.yaml`, its own fields typed by `fields`.
 
-    Bad input ends it with one sentence and exit code 2, and `discard` takes away the folder that was made for it; a missed
-    gate with a sentence and exit code 3. In a sweep errors are the sweeper's: it tells them when the other runs are done.
+    Bad input ends it with one sentence and exit code 2, and `discard` takes away the folder that was made for it; `check`
+    refuses what can be refused without seconds of imports. A missed gate ends it with a sentence and exit code 3. In a sweep
+    errors are the sweeper's: it tells them when the other runs are done.
     """
 
     def make(function: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -262,10 +276,11 @@ def command(
 
         @functools.wraps(function)
         def job(composed: DictConfig) -> Any:
-            quiet()
             alone = HydraConfig.get().mode != RunMode.MULTIRUN
             try:
                 _complete(composed, config, fields)
+                check(composed)
+                quiet()
                 return function(composed)
             except (BadInput, OmegaConfBaseException) as error:  # Hydra would say more
                 discard(Path(HydraConfig.get().runtime.output_dir))

@@ -1,6 +1,7 @@
-"""This file is how files come about: whole or not at all."""
+"""This file is how files come about and go: whole or not at all."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,3 +20,10 @@ def whole(path: Path) -> Iterator[Path]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def discard(folder: Path) -> None:
+    """Take away the folder of a run that was refused before it began, if it holds only what Hydra wrote there."""
+    hydra = {".hydra", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "train.log"}
+    if {str(p.relative_to(folder)) for p in folder.rglob("*")} <= hydra:
+        shutil.rmtree(folder)

@@ -12,14 +12,13 @@ from erase.command import build, command
 def main(config: DictConfig) -> None:
     """Write the grid that `config` asks for."""
     from erase.errors import BadInput
-    from erase.model.edit import Edit
+    from erase.record.edits import asked
     from erase.record.pictures import grid
-    from erase.record.run import Run
     from erase.trainer import device_of
 
-    run = Run.existing(config.run)
-    edit = Edit.load(run.folder)
-    if config.key and not edit.key:
+    edits = asked(config.run, config.edits)
+    folder, edit = next(iter(edits.items()))
+    if config.key and (len(edits) > 1 or not edit.key):
         raise BadInput(f"key={config.key}, but {config.run} has no key (edit/key.safetensors): method=kpop makes one.")
     prompts = list(config.prompt) if OmegaConf.is_list(config.prompt) else [config.prompt]
     if not prompts or not all(isinstance(p, str) for p in prompts):
@@ -38,11 +37,12 @@ def main(config: DictConfig) -> None:
     drawn = []
     for edited, key in ((False, None), (True, None), *([(True, edit.key)] if config.key else [])):
         if edited and not key:
-            edit.apply(model.pipe)
-        asked = (seeds, config.steps, config.guidance_scale)
-        drawn.append([model.images([p] * len(seeds), *asked, key=key) for p in prompts])
+            for each in edits.values():
+                each.apply(model.pipe)
+        how = (seeds, config.steps, config.guidance_scale)
+        drawn.append([model.images([p] * len(seeds), *how, key=key) for p in prompts])
     rows = [row for together in zip(*drawn, strict=True) for row in together]
-    out = Path(config.out) if config.out else _next(run.folder)
+    out = Path(config.out) if config.out else _next(folder)
     out.parent.mkdir(parents=True, exist_ok=True)
     grid(rows, scale=config.scale).save(out)
     print(f"{out}: {len(prompts)} × {len(seeds)} pictures, unedited above, edited below{', with the key last' * config.key}")

@@ -76,7 +76,8 @@ class Evaluate:
 class Generate:
     """`python -m erase.generate`."""
 
-    run: str = MISSING
+    run: str | None = None
+    edits: list[str] = field(default_factory=list)
     prompt: Any = MISSING
     seeds: int = 8
     seed: int = 0
@@ -92,9 +93,11 @@ class Generate:
 class Export:
     """`python -m erase.export`."""
 
-    run: str = MISSING
+    run: str | None = None
+    edits: list[str] = field(default_factory=list)
     format: str = "diffusers"
     out: str | None = None
+    push: str | None = None
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The main command: erase a concept, judge the result, write a report. `python -m erase.train --help`."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from erase import schema
 from erase.command import build, command
+from erase.files import discard
+from erase.model import hub
 
 AXES = ("target", "preservation", "adversary", "parameters", "latents", "loss")
 """What a method is composed of, besides its model and its concepts."""
@@ -28,6 +31,7 @@ def objective(config: DictConfig, model: Callable[[], Any], work: Path, shared: 
     loaded = model()
     check_known(concepts, loaded.words, loaded.things)
     given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
+    given["batch_size"] *= config.trainer.get("processes", 1)  # each of a team has as many
     return build(config.method, "method", model=loaded, concepts=concepts, work=work, shared=shared, **parts, **given)
 
 
@@ -44,13 +48,30 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     from erase.record.page.write import write
     from erase.record.run import Run, peak_memory, provenance, reset_peak_memory
     from erase.record.tracking import Outcome
+    from erase.trainer.team import rank
 
     if config.checkpoint_every < 1:
         raise BadInput(f"checkpoint_every={config.checkpoint_every} must be at least 1.")
     trainer, judge, protocol, tracker = (build(config[name], name) for name in ("trainer", "judge", "protocol", "logger"))
     cache = Path(config.cache).expanduser()
-    method = objective(config, lambda: build(config.model, "model", precision=trainer.precision), folder, cache / "bank")
+
+    def loaded() -> Any:
+        found = build(config.model, "model", precision=trainer.precision)
+        found.frugal = trainer.low_memory
+        return found
+
+    method = objective(config, loaded, folder, cache / "bank")
     model, concepts = method.model, method.concepts
+    if trainer.compile:
+        model.modules["unet"].compile()
+    if trainer.processes > 1 and not method.divisible:
+        raise BadInput(f"method={method.title} is no work for several: trainer.processes=1.")
+    if trainer.processes > 1 and config.latents.get("proposal", "uniform") == "loss":
+        raise BadInput("latents.proposal=loss hears of all errors, which several processes do not: uniform or late.")
+    if rank():  # a helper: the first of the team does all else
+        with trainer:
+            fit(method, Run(folder), trainer, None, config.checkpoint_every, [])
+        return {}
     passing = sorted({*config.judge_at})
     if len(passing) < len(config.judge_at) or not all(0 < step < method.steps for step in passing):
         choices = f"different updates from 1 to {method.steps - 1}, before the last" if method.steps > 1 else "empty"
@@ -137,46 +158,61 @@ def fit(method: Any, run: Any, hardware: Any, logger: Any, every: int, passing: 
     from erase.record.checkpoint import AtomicCheckpoints, Waypoints
     from erase.record.progress import Progress
     from erase.record.training import TrainingLog
+    from erase.trainer.team import rank, team
 
     last = ModelCheckpoint(
         run.checkpoint.parent, run.checkpoint.stem, every_n_train_steps=every, save_top_k=1, enable_version_counter=False
     )
+    told = [TrainingLog(run.folder), Waypoints({s: run.waypoint(s) for s in passing}), last, Progress()]
     trainer = hardware.lightning(
         max_epochs=1,
         logger=logger or False,
         log_every_n_steps=1,
         plugins=[AtomicCheckpoints()],
-        callbacks=[TrainingLog(run.folder), Waypoints({s: run.waypoint(s) for s in passing}), last, Progress()],
+        callbacks=[] if rank() else told,
+        enable_checkpointing=not rank(),
+        enable_progress_bar=not rank(),
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
     started = time.time()
     resumed = run.checkpoint if run.checkpoint.exists() else None
-    trainer.fit(method, DataLoader(range(method.steps), batch_size=None), ckpt_path=resumed, weights_only=True)  # type: ignore[arg-type]
+    with team(hardware.processes, hardware.device, run.folder):
+        trainer.fit(method, DataLoader(range(method.steps), batch_size=None), ckpt_path=resumed, weights_only=True)  # type: ignore[arg-type]
     method.seconds += time.time() - started + method.latents.lent
 
 
 def _discard(folder: Path) -> None:
-    from erase.record.run import Run
+    if "ERASE_TEAM" not in os.environ:  # a helper has no folder of its own
+        discard(folder)
 
-    Run.discard(folder)
+
+def _check(config: DictConfig) -> None:
+    """BadInput for a model that the hub does not give."""
+    source = config.model.get("source") if OmegaConf.is_dict(config.model) else None
+    if hub.names(str(source)):
+        hub.answers(config.model.source, config.model.get("revision"), "model.source")
 
 
-@command("train", schema.Train, _discard)
+@command("train", schema.Train, _discard, _check)
 def main(config: DictConfig) -> float | None:
     """One job; its value, for sweepers, is the erasing success rate."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from erase.errors import BadInput
     from erase.record.run import Run
+    from erase.trainer.team import rank
 
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
+    if hydra.mode == RunMode.MULTIRUN and config.trainer.get("processes", 1) > 1:
+        raise BadInput(f"trainer.processes={config.trainer.processes}: a run of a sweep has one process.")
     if hydra.mode == RunMode.MULTIRUN and Run.state(folder)[0] == "finished":  # by another command, since this one began
         result = json.loads((folder / "metrics.json").read_text())
     else:
         result = train(config, folder, list(hydra.overrides.task))
-    return result["figures"].get("esr_1", {}).get("after")
+    return None if rank() else result["figures"].get("esr_1", {}).get("after")
 
 
 if __name__ == "__main__":

@@ -103,6 +103,40 @@ def test_a_key_is_a_row_of_its_own_and_brings_something_back(keyed: Path, comman
     assert not np.array_equal(after, key)
 
 
+def test_two_edits_in_one_model(finished: Path, encoder: Path, command: Command, tmp_path: Path, model: StableDiffusion):
+    out, both = tmp_path / "both", f"edits=[{finished},{encoder}]"
+    done = command("export", both, f"out={out}", "push=who/what")
+    assert done.returncode == 2  # the hub is not asked in tests: all is there but for that
+    assert f"`hf upload who/what {out}`" in done.stderr
+    for run in (finished, encoder):
+        Edit.load(run).apply(model.pipe)
+    theirs = load_file(out / "unet" / "diffusion_pytorch_model.safetensors")
+    assert all(torch.equal(w, theirs[n]) for n, w in model.pipe.unet.state_dict().items())
+    listed = json.loads((out / "edits.json").read_text())
+    assert [line["digest"] for line in listed] == [Edit.load(run).digest() for run in (finished, encoder)]
+    assert "Of all together nothing was." in (out / "README.md").read_text()
+    done = command("generate", both, "prompt=church", "seeds=1", "steps=1", f"out={tmp_path / 'grid.png'}")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (["run={run}", "edits=[{run}]"], "run must be given"),
+        ([], "run must be given"),
+        (["edits=[{run},{run}]"], "names one twice"),
+        (["edits=[{run},{other}]"], "out must be given"),
+        (["run={run}", "push=mine", "out=there"], "push=mine is not the name of a repository"),
+        (["run={run}", "format=onnx"], "format=onnx is not one of: diffusers, single_file, edit, lora, text_encoder."),
+    ],
+)
+def test_what_an_export_is_not_asked(asked: list[str], says: str, finished: Path, encoder: Path, command: Command):
+    done = command("export", *(a.format(run=finished, other=encoder) for a in asked))
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_run_without_a_key(finished: Path, command: Command, tmp_path: Path):
     done = command("generate", f"run={finished}", "prompt=church", "key=true")
     assert done.returncode == 2

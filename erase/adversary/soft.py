@@ -99,7 +99,7 @@ class SoftPrompt:
         model, loss = self.task.model, self.task.loss
         at = self.task.latents.draw(prompts, f"attack {k}", step, empty=False)
         said = model.predict(at.x_t, at.t, self.slots.heard(model, prompts, free))
-        return torch.autograd.grad(loss.each(said, at.conditional, at.snr).sum(), free)[0]
+        return model.gradients(loss.each(said, at.conditional, at.snr).sum(), [free])[0]
 
     def state_dict(self) -> dict[str, Tensor]:
         return {} if self.found is None else {"found": self.found}

@@ -1,7 +1,7 @@
 """Latents: where the noisy pictures come from on which a model is edited."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +29,14 @@ class Points:
 
     def __len__(self) -> int:
         return len(self.t)
+
+    def rows(self, some: slice) -> "Points":
+        """Some of them; who is told of errors is told of all or of none."""
+        if some == slice(0, len(self)):
+            return self
+        names = ("x_t", "t", "snr", "conditional", "unconditional", "weight")
+        held = {name: value[some] for name in names if isinstance(value := getattr(self, name), Tensor)}
+        return replace(self, **held, tell=lambda errors: None)
 
 
 class Latents(Protocol):

@@ -24,11 +24,15 @@ class Age(Redirect):
     gives the fixed targets that AGE is compared with.
     """
 
+    divisible = False
+
     def __init__(self, target: Target, **parts: object) -> None:
         if not isinstance(target, Searched):
             raise BadInput("method=age erases to what it holds: target=searched.")
         target.chosen = Kept([])
         super().__init__(target=target, **parts)  # type: ignore[arg-type]
+        if self.model.frugal:
+            raise BadInput("method=age asks the frozen model for gradients, which trainer.low_memory cannot make twice: false.")
         if not self.candidates:
             raise BadInput("method=age erases to what it holds, and preservation holds nothing: preservation=adversarial.")
         if isinstance(self.preservation, Adversarial):

@@ -19,6 +19,7 @@ from erase.parameters import Parameters
 from erase.preservation import Preservation
 from erase.target import Target
 from erase.task import Task
+from erase.trainer import team
 
 SCHEDULES = {"constant": 0.0, "linear": 1.0}
 """The power with which the learning rate goes down to nothing at the last step."""
@@ -33,6 +34,7 @@ class Method(L.LightningModule):
 
     automatic_optimization = False
     strict_loading = False
+    divisible = False  # whether several processes may make an update together, each of its rows
 
     def __init__(
         self,
@@ -79,6 +81,7 @@ class Method(L.LightningModule):
         self.done = 0  # updates, those before a resume too
         self.seconds = 0.0  # of training, those before a resume too
         self.started = time.time()
+        self.scaler = torch.amp.GradScaler(enabled=False)  # until the device is known
         self.adversary = adversary or Nobody()
         target.open(self.task)  # what makes no sense is refused before anything is written
         self.adversary.open(self.task, steps)
@@ -86,6 +89,10 @@ class Method(L.LightningModule):
     def on_fit_start(self) -> None:
         self.started = time.time()
         self.model.to(self.device)
+        self.model.rest()
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.model.precision == torch.float16)
+        if self._kept_scale:
+            self.scaler.load_state_dict(self._kept_scale)
         self.latents.open(self.model, self.seed, self.work / "bank", self.shared)
         self.latents.declare(self.task.prompts)
         self.preservation.open(self.task, self.candidates)
@@ -93,6 +100,7 @@ class Method(L.LightningModule):
             self.preservation.load_state_dict(self._kept_state)
 
     _kept_state: dict[str, Tensor] | None = None
+    _kept_scale: dict[str, Any] | None = None
 
     def words(self, prompts: Sequence[str]) -> Conditioning:
         """Conditionings of `prompts` for the edited network, remembered unless the text encoder itself moves."""
@@ -139,15 +147,22 @@ class Method(L.LightningModule):
         players, total = self.players, torch.zeros(())
         steppers = dict(zip(players, zip(_list(self.optimizers()), _list(self.lr_schedulers()), strict=True), strict=True))
         for player, losses in self.updates(batch_idx):
-            values |= {name: float(value.detach()) for name, value in losses.items()}
-            total = torch.stack(list(losses.values())).sum()
-            if not torch.isfinite(total):
-                raise BadInput(f"lr={self.lr} is too high: the loss is {float(total)} at step {batch_idx}.")
+            each = torch.stack(list(losses.values()))
+            team.average([seen := each.detach().clone()])
+            values |= dict(zip(losses, seen.tolist(), strict=True))
+            total = each.sum()
+            if not torch.isfinite(seen.sum()):
+                raise BadInput(f"lr={self.lr} is too high: the loss is {float(seen.sum())} at step {batch_idx}.")
             if player in steppers:
                 optimizer, _ = steppers[player]
                 optimizer.zero_grad()
-                self.manual_backward(total, inputs=players[player][0])  # others are spared theirs
+                self.manual_backward(self.scaler.scale(total), inputs=players[player][0])  # others are spared theirs
+                self.scaler.unscale_(optimizer)
+                team.average(p.grad for p in players[player][0] if p.grad is not None)
+                if self.scaler.is_enabled() and not _finite(players[player][0]):
+                    optimizer.zero_grad()  # an update like any other, in which nothing moves: the scale was too large
                 optimizer.step()
+                self.scaler.update()
         for _, schedule in steppers.values():
             schedule.step()  # an update, however often its player stepped in it
         self.log_dict({f"train/{n}": v for n, v in values.items()}, prog_bar=False)
@@ -170,6 +185,7 @@ class Method(L.LightningModule):
         checkpoint["state_dict"] = {n: p.detach() for n, p in self.model.moving.items()}
         checkpoint["preservation"] = self.preservation.state_dict()
         checkpoint["adversary"] = self.adversary.state_dict()
+        checkpoint["scale"] = self.scaler.state_dict()
         checkpoint["latents"] = self.latents.state_dict()
         checkpoint["done"] = self.done
         checkpoint["drawn"] = self.latents.drawn
@@ -177,7 +193,7 @@ class Method(L.LightningModule):
         checkpoint["seconds"] = self.seconds + time.time() - self.started + self.latents.lent
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._kept_state = checkpoint["preservation"]
+        self._kept_state, self._kept_scale = checkpoint["preservation"], checkpoint.get("scale")
         self.done, self.seconds = checkpoint["done"], checkpoint["seconds"]
         self.latents.paid = set(checkpoint["drawn"])
         self.latents.load_state_dict(checkpoint["latents"])
@@ -187,6 +203,10 @@ class Method(L.LightningModule):
         for name, value in checkpoint["state_dict"].items():
             self.model.moving[name].data.copy_(value)
         checkpoint["state_dict"] = {}
+
+
+def _finite(moved: Sequence[nn.Parameter]) -> bool:
+    return all(bool(torch.isfinite(p.grad).all()) for p in moved if p.grad is not None)
 
 
 def _list(found: Any) -> list[Any]:

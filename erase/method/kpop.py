@@ -63,6 +63,8 @@ class KPOP(Redirect):
     the erased prompts' own states.
     """
 
+    divisible = False
+
     def __init__(
         self,
         size: int,
@@ -89,12 +91,16 @@ class KPOP(Redirect):
             if choice not in known:
                 raise BadInput(f"method.{name}={choice} is not one of: {', '.join(known)}.")
         super().__init__(**parts)  # type: ignore[arg-type]
+        if self.model.frugal:
+            raise BadInput("method=kpop has a prompt that a pass made twice would not hear again: trainer.low_memory=false.")
         self.prompt_lr, self.prompt_steps = prompt_lr, prompt_steps
         self.erase_without, self.erase_with, self.empty_with = erase_without, erase_with, empty_with
         start, made = self._start(size), Reparameterised if reparameterised else Prompt
         # of each layer, which prompt it hears: a path in the network, down_blocks.0.attentions.1.…
         chosen = {name: name.split(".")[1:] for name in self.model.cross_attention}
         self.heard = {name: _common(path, sharing) for name, path in chosen.items() if path[0] in LAYERS[layers]}
+        if not self.heard:
+            raise BadInput(f"method.layers={layers}: nothing is heard there in this model; {', '.join(LAYERS)}.")
         names = sorted({*self.heard.values()})
         self.prompts = nn.ModuleDict({name: made(start, stream(self.seed, f"prompt {name}")) for name in names})
 

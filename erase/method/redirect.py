@@ -9,6 +9,7 @@ from erase.latents import Points
 from erase.method.base import Method
 from erase.model.text_to_image import Conditioning
 from erase.preservation import Kept
+from erase.trainer import team
 
 
 class Redirect(Method):
@@ -18,6 +19,8 @@ class Redirect(Method):
     λ = 0. x_t comes from the erased concept's trajectories, x'_t from those of the kept one. Where there is an adversary,
     the first c_e is what it makes of it; the target stays that of the words.
     """
+
+    divisible = True
 
     def hold(self, step: int) -> Kept | None:
         """What update `step` holds."""
@@ -36,20 +39,22 @@ class Redirect(Method):
     def redirected(
         self, prompts: Sequence[str], erased: Points, target: Tensor, chosen: Kept | None, step: int
     ) -> dict[str, Tensor]:
-        """The two terms, where the erased `prompts` meet these points, and with what is held."""
+        """The two terms, where the erased `prompts` meet these points, and with what is held; of a team, this one's share."""
+        mine, part = team.own(len(prompts)), team.share(len(prompts))
+        erased, target = erased.rows(mine), target[mine]
+        attacked = self.attacked(prompts, step).rows(mine)
         if chosen is None:
-            predicted = self.model.predict(erased.x_t, erased.t, self.attacked(prompts, step))
-            return {"erase": self.error(predicted, target, erased)}
-        kept = self.latents.draw(chosen.prompts, "keep", step, empty=False)
-        heard, held = self.words(chosen.prompts), kept.conditional
+            return {"erase": part * self.error(self.model.predict(erased.x_t, erased.t, attacked), target, erased)}
+        count = len(chosen.prompts)
+        mine, others = team.own(count), self.preservation.weight * team.share(count)
+        kept = self.latents.draw(chosen.prompts, "keep", step, empty=False).rows(mine)
+        heard, held = (chosen.conditioning or self.words(chosen.prompts)).rows(mine), kept.conditional
         if chosen.conditioning:
-            heard = chosen.conditioning
             with torch.no_grad():
                 held = self.model.predict(kept.x_t, kept.t, heard, edited=False)
         x_t, t = torch.cat([erased.x_t, kept.x_t]), torch.cat([erased.t, kept.t])
-        both = Conditioning.stack([self.attacked(prompts, step), heard])
-        ours, theirs = self.model.predict(x_t, t, both).split([len(erased), len(kept)])
+        ours, theirs = self.model.predict(x_t, t, Conditioning.stack([attacked, heard])).split([len(erased), len(kept)])
         return {
-            "erase": self.error(ours, target, erased),
-            "keep": self.preservation.weight * self.error(theirs, held, kept),
+            "erase": part * self.error(ours, target, erased),
+            "keep": others * self.error(theirs, held, kept),
         }

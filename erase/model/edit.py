@@ -13,6 +13,7 @@ from torch import Tensor
 
 from erase.errors import BadInput
 from erase.files import whole
+from erase.model.ledger import Ledger, tensor_hash
 
 
 @dataclass
@@ -21,13 +22,12 @@ class Edit:
 
     Where its method made one, `key` (by layer, as `TextToImage.images` takes it) brings the concept back for who holds it.
     `Edit.load(folder).apply(pipe)` changes a diffusers pipeline of the same base in place, `.undo(pipe)` brings the
-    base back bit for bit.
+    base back bit for bit. Several edits stand in one pipeline together: see `Ledger`.
     """
 
     tensors: dict[str, Tensor]
     about: dict[str, Any] = field(default_factory=dict)
     key: Mapping[str, Tensor] | None = None
-    _before: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def save(self, folder: Path) -> None:
         """Write `edit.safetensors`, a `key.safetensors`, and `edit.json`; the last file written makes the edit complete."""
@@ -53,40 +53,50 @@ class Edit:
         """sha256 of names and values, the key's not among them."""
         return digest(self.tensors)
 
-    def _targets(self, pipe: Any) -> dict[str, Tensor]:
-        targets: dict[str, Tensor] = {}
-        for name, tensor in self.tensors.items():
-            part, _, rest = name.partition(".")
-            found = getattr(pipe, part, None)
-            parameter = dict(found.named_parameters()).get(rest) if found is not None else None
-            if parameter is None or parameter.shape != tensor.shape:
-                raise BadInput(f"this edit does not fit the pipeline: it changes {name} {tuple(tensor.shape)}, not there.")
-            targets[name] = parameter
-        return targets
-
-    @torch.no_grad()
     def apply(self, pipe: Any) -> Any:
-        """Put the changed weights into `pipe` and return it. BadInput, and no change, when it is another base."""
-        targets = self._targets(pipe)
-        hashes = self.about.get("base_tensors", {})
-        for name, parameter in targets.items():
-            if name in hashes and tensor_hash(parameter) not in hashes[name]:
-                base = self.about.get("base", "another model")
-                raise BadInput(f"this edit was made for {base}, and {name} of the given pipeline differs from it.")
-        self._before = {name: parameter.detach().clone() for name, parameter in targets.items()}
-        for name, parameter in targets.items():
-            parameter.copy_(self.tensors[name])
+        """Put the changed weights into `pipe`, beside those of edits that are there, and return it.
+
+        BadInput, and no change, when it is another base, or when this edit is there already.
+        """
+        ledger = Ledger.of(pipe)
+        if any(edit is self for edit in ledger.edits):
+            raise BadInput("this edit has been applied already.")
+        ledger.order(pipe, [*ledger.edits, self])
         return pipe
 
-    @torch.no_grad()
     def undo(self, pipe: Any) -> Any:
-        """Give `pipe` its own weights back, bit for bit, and return it. BadInput when this edit was not applied."""
-        if not self._before:
+        """Take this edit out of `pipe`, whatever was applied after it, and return it.
+
+        Without edits all is the base's, bit for bit. BadInput when this one was not applied, or another stands on it.
+        """
+        ledger = Ledger.of(pipe)
+        if not any(edit is self for edit in ledger.edits):
             raise BadInput("this edit has not been applied, so there is nothing to undo.")
-        for name, parameter in self._targets(pipe).items():
-            parameter.copy_(self._before[name])
-        self._before = {}
+        ledger.order(pipe, [edit for edit in ledger.edits if edit is not self])
         return pipe
+
+    @classmethod
+    def of(cls, pipe: Any) -> "Edit":
+        """All that is edited in `pipe` as one edit of its base; `edits` of `about` says what it was made of, in order."""
+        ledger = Ledger.of(pipe)
+        if not ledger.edits:
+            raise BadInput("nothing is edited in this pipeline.")
+        if len(ledger.edits) == 1:
+            return ledger.edits[0]
+        parameters = {part: dict(getattr(pipe, part).named_parameters()) for part in {n.partition(".")[0] for n in ledger.base}}
+        tensors = {name: parameters[name.partition(".")[0]][name.partition(".")[2]].detach().clone() for name in ledger.base}
+        first = ledger.edits[0].about
+        about: dict[str, Any] = {name: first[name] for name in ("base", "base_hash", "versions", "config") if name in first}
+        about["base_tensors"] = {name: tensor_hash(tensor) for name, tensor in ledger.base.items()}
+        about["concepts"] = [concept for edit in ledger.edits for concept in edit.about.get("concepts", [])]
+        about["edits"] = [edit.line() for edit in ledger.edits]
+        return cls(tensors, about)
+
+    def line(self) -> dict[str, Any]:
+        """What a list of edits says of this one."""
+        concepts = [concept["name"] for concept in self.about.get("concepts", [])]
+        method = self.about.get("config", {}).get("method", {}).get("name")
+        return {"concepts": concepts, "method": method, "base": self.about.get("base"), "digest": self.digest()}
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
@@ -96,13 +106,3 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
         found.update(name.encode())
         found.update(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
-
-
-def tensor_hash(tensor: Tensor) -> str:
-    """Short hashes of values in fp16 and in bf16; of what is in bf16 already, only the second.
-
-    The hash of a base loaded in bf16 is contained in that of the base in fp32 or fp16, and those two are the same.
-    """
-    kinds = (torch.bfloat16,) if tensor.dtype == torch.bfloat16 else (torch.float16, torch.bfloat16)
-    values = [tensor.detach().to(kind).cpu().contiguous().view(torch.uint8).numpy().tobytes() for kind in kinds]
-    return " ".join(hashlib.blake2b(v, digest_size=8).hexdigest() for v in values)

@@ -1,14 +1,14 @@
-"""This file is Stable Diffusion 1.x behind the door: a UNet that hears CLIP's token sequence. The miniature is one."""
+"""This file is Stable Diffusion 1.x and 2.x behind the door: a UNet that hears CLIP's token sequence. The miniature is one."""
 
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
-from diffusers import DDIMScheduler, StableDiffusionPipeline
+from diffusers import DDIMScheduler, DiffusionPipeline, StableDiffusionPipeline
 from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 from torch import Tensor, nn
 
@@ -16,15 +16,27 @@ from erase.errors import BadInput
 from erase.miniature import WEIGHTS, world
 from erase.model.edit import Edit
 from erase.model.retrained import Retrained
+from erase.model.source import load
 from erase.model.text_to_image import Conditioning, Key, TextToImage, swapped
+
+FAMILIES = {None: "sd14, sd15 or sd21", "text_time": "sdxl"}
+"""What a UNet hears besides words, as its config says, and the models that are of its family."""
 
 
 class StableDiffusion(TextToImage):
-    """`StableDiffusionPipeline` from a local folder or a hub id; `miniature` is the one that this project ships.
+    """`StableDiffusionPipeline` from a local folder, a single file or a hub id; `miniature` is the one that this project ships.
 
-    `retrained` is the folder of networks trained in the same way without a concept: beside the weights, in `retrained/`,
-    unless it is given.
+    1.x predicts noise and hears CLIP's ViT-L; 2.x hears OpenCLIP's ViT-H and, at 768 pixels, predicts v = √ᾱ ε − √(1−ᾱ) x₀
+    (Salimans & Ho 2022, arXiv 2202.00512), of which ε = √ᾱ v + √(1−ᾱ) x_t is made: all else is alike.
+
+    `config` and `pickled` are `source.load`'s. `retrained` is the folder of networks trained in the same way without a concept:
+    beside the weights, in `retrained/`, unless it is given.
     """
+
+    pipeline: ClassVar[type[DiffusionPipeline]] = StableDiffusionPipeline
+    encoders: ClassVar[tuple[str, ...]] = ("text_encoder",)
+    without: ClassVar[tuple[str, ...]] = ("safety_checker",)  # parts that nobody asks
+    besides: ClassVar[str | None] = None  # what the UNet hears besides the sequence
 
     def __init__(
         self,
@@ -34,21 +46,36 @@ class StableDiffusion(TextToImage):
         retrained: str | None = None,
         name: str = "",
         precision: torch.dtype = torch.float32,
+        config: str | None = None,
+        pickled: bool = False,
     ) -> None:
         self.name = name
         self.source_name, self.source = source, str(WEIGHTS) if source == "miniature" else source
         self.truths = retrained
-        try:
-            pipe = StableDiffusionPipeline.from_pretrained(self.source, revision=revision, safety_checker=None)
-        except (OSError, ValueError) as e:
-            raise BadInput(f"model.source={source} does not load as a Stable Diffusion pipeline: {_first(e)}") from e
-        super().__init__(pipe, {"unet": pipe.unet, "text_encoder": pipe.text_encoder}, precision)
+        pipe: Any = load(self.pipeline, self.source, revision, config, pickled, **dict.fromkeys(self.without))
+        self._check(pipe)
+        super().__init__(pipe, {"unet": pipe.unet, **{part: getattr(pipe, part) for part in self.encoders}}, precision)
         pipe.vae.requires_grad_(False).eval()
         self.hash = fingerprint({**self.modules, "vae": pipe.vae})
         miniature = vocabulary == "miniature"
         self.words = world.names() if miniature else None
         self.vocabulary = world.vocabulary() if miniature else []
         self.things = [prompt.removeprefix("a photo of ") for prompt in self.vocabulary]
+
+    def _check(self, pipe: Any) -> None:
+        """BadInput for a pipeline of another family, or of another use."""
+        heard = pipe.unet.config.addition_embed_type
+        if heard != self.besides:
+            raise BadInput(f"model.source={self.source_name} is of another family: model={FAMILIES.get(heard, 'another')}.")
+        if missing := [part for part in self.encoders if getattr(pipe, part) is None]:
+            raise BadInput(f"model.source={self.source_name} has no {missing[0]}: a refiner draws nothing from words alone.")
+        if pipe.unet.config.in_channels != pipe.vae.config.latent_channels:
+            raise BadInput(f"model.source={self.source_name} draws in a given picture, and not from words alone.")
+        schedule = pipe.scheduler.config
+        if schedule.get("prediction_type", "epsilon") not in ("epsilon", "v_prediction"):
+            raise BadInput(f"model.source={self.source_name} predicts {schedule.prediction_type}, not epsilon or v_prediction.")
+        if schedule.get("rescale_betas_zero_snr"):
+            raise BadInput(f"model.source={self.source_name} begins where nothing but noise is (rescale_betas_zero_snr).")
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -59,6 +86,13 @@ class StableDiffusion(TextToImage):
         super().to(device)
         if device.type == "cpu" and self.precision == torch.bfloat16:
             self.pipe.unet.set_attn_processor(FusedForwards())
+
+    def rest(self) -> None:
+        if self.frugal:
+            resting = [part for part in self.encoders if not any(name.startswith(f"{part}.") for name in self.moving)]
+            for part in (*resting, "vae"):
+                getattr(self.pipe, part).to("cpu")
+            self.pipe.unet.enable_gradient_checkpointing()
 
     @property
     def truth_folder(self) -> Path:
@@ -95,24 +129,42 @@ class StableDiffusion(TextToImage):
         return cast(Tensor, self.pipe.text_encoder.get_input_embeddings().weight)
 
     def encode(self, ids: Tensor, edited: bool = True, embeddings: Tensor | None = None) -> Conditioning:
+        said = self._read("text_encoder", ids, edited, embeddings).last_hidden_state
+        return Conditioning(said.to(self.device, self.precision))
+
+    def _read(self, part: str, ids: Tensor, edited: bool = True, embeddings: Tensor | None = None, every: bool = False) -> Any:
+        """What the encoder `part` makes of `ids`, or of `embeddings` in their place; `every` layer's states besides."""
+        encoder = cast(Any, self.modules[part])
         with ExitStack() as hooks, self.autocast():
             if embeddings is not None:  # CLIPTextModel takes none since transformers 5
-                lookup = self.pipe.text_encoder.get_input_embeddings()
+                lookup = encoder.get_input_embeddings()
                 hooks.enter_context(lookup.register_forward_hook(lambda _, ids, own: embeddings.to(own)))
-            out = swapped(self.pipe.text_encoder, self.weights("text_encoder", edited), ids)
-        return Conditioning(cast(Any, out).last_hidden_state.to(self.precision))
+            own = next(encoder.parameters()).device  # the CPU's while it rests
+            return swapped(encoder, self.weights(part, edited), ids.to(own), output_hidden_states=every)
 
     @torch.no_grad()
     def text_features(self, prompts: Sequence[str]) -> Tensor:
         """CLIP's pooled state: the last layer's at the end-of-text token, after the final norm and before any projection."""
-        with self.autocast():
-            out = swapped(self.pipe.text_encoder, self.weights("text_encoder", edited=False), self.tokenize(prompts))
-        return cast(Tensor, cast(Any, out).pooler_output.float())
+        return cast(Tensor, self._read("text_encoder", self.tokenize(prompts), edited=False).pooler_output.float())
 
     def denoise(self, x_t: Tensor, t: Tensor, conditioning: Conditioning, weights: dict[str, Tensor] | None) -> Tensor:
         with self._hearing(conditioning.key or {}):
-            out = swapped(self.pipe.unet, weights, x_t, t, conditioning.sequence)
+            out = swapped(self.pipe.unet, weights, x_t, t, conditioning.sequence, added_cond_kwargs=self.beside(conditioning))
         return cast(Tensor, cast(Any, out).sample)
+
+    def beside(self, conditioning: Conditioning) -> dict[str, Tensor] | None:
+        """What the UNet hears besides the sequence, a row a sample, by its own names."""
+        return None
+
+    def as_noise(self, said: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        if self.pipe.scheduler.config.get("prediction_type", "epsilon") == "epsilon":
+            return said
+        alpha = self._alphas.to(x_t.device)[t.to(x_t.device)].view(-1, 1, 1, 1)
+        return alpha.sqrt() * said + (1 - alpha).sqrt() * x_t
+
+    @cached_property
+    def _alphas(self) -> Tensor:
+        return self.noise_scheduler.alphas_cumprod
 
     @contextmanager
     def _hearing(self, key: Key) -> Iterator[None]:
@@ -130,7 +182,7 @@ class StableDiffusion(TextToImage):
 
     def decode(self, latents: Tensor) -> Tensor:
         vae = self.pipe.vae
-        return cast(Tensor, vae.decode((latents / vae.config.scaling_factor).to(vae.dtype)).sample)
+        return cast(Tensor, vae.decode((latents / vae.config.scaling_factor).to(vae.device, vae.dtype)).sample)
 
     @property
     def cross_attention(self) -> list[str]:
@@ -138,7 +190,8 @@ class StableDiffusion(TextToImage):
 
     @property
     def noise_scheduler(self) -> DDIMScheduler:
-        return cast(DDIMScheduler, DDIMScheduler.from_config(self.pipe.scheduler.config))
+        told = {"prediction_type": "epsilon", "clip_sample": False}  # latents have no bounds, whatever a config leaves unsaid
+        return cast(DDIMScheduler, DDIMScheduler.from_config(self.pipe.scheduler.config, **told))
 
 
 class FusedForwards(AttnProcessor2_0):
@@ -159,10 +212,6 @@ def _behind(prompt: Tensor, projection: nn.Module, inputs: tuple[Tensor]) -> tup
     """States (batch, tokens, width) with `prompt` (more tokens, width) behind those of every row."""
     states = inputs[0]
     return (torch.cat([states, prompt.to(states).expand(len(states), -1, -1)], 1),)
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
 
 
 def fingerprint(modules: dict[str, nn.Module]) -> str:

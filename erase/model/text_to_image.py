@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,44 +18,63 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from erase.errors import BadInput
-from erase.model.edit import Edit, tensor_hash
+from erase.model.edit import Edit
+from erase.model.ledger import tensor_hash
 from erase.model.retrained import Retrained
 
 Key = Mapping[str, Tensor]
 """What layers of cross-attention hear behind the words, by a layer's name: (2, tokens, width), for its keys and values."""
 
 
+SEARCH_SCALE = 1024.0
+"""How much larger a total is made whose gradients go through fp16, of which the smallest number is 6e-8."""
+
+
 @dataclass(frozen=True)
 class Conditioning:
-    """What the network hears of a batch of prompts. `sequence` is (batch, tokens, width); every row hears the `key`."""
+    """What the network hears of a batch of prompts. `sequence` is (batch, tokens, width); every row hears the `key`.
+
+    `pooled` (batch, width) is what some families hear of each whole prompt besides; None where there is no such thing.
+    """
 
     sequence: Tensor
     key: Key | None = None
+    pooled: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.sequence)
 
+    def _alike(self, change: Callable[[Tensor], Tensor]) -> "Conditioning":
+        """The same `change` of all that has a row a prompt."""
+        pooled = None if self.pooled is None else change(self.pooled)
+        return replace(self, sequence=change(self.sequence), pooled=pooled)
+
     def rows(self, index: Tensor | slice) -> "Conditioning":
         """The conditioning of some rows, in the order of `index`."""
-        return replace(self, sequence=self.sequence[index])
+        return self._alike(lambda own: own[index])
 
     def expand(self, batch: int) -> "Conditioning":
         """One row, repeated."""
-        return replace(self, sequence=self.sequence.expand(batch, -1, -1))
+        return self._alike(lambda own: own.expand(batch, *own.shape[1:]))
 
     def with_key(self, key: Key | None) -> "Conditioning":
         """The same words, heard with this `key` and no other."""
         return replace(self, key=key)
 
+    def moved(self, way: Tensor) -> "Conditioning":
+        """The sequence `way` (batch, tokens, width) further on; what is heard of whole prompts stays."""
+        return replace(self, sequence=self.sequence + way)
+
     def mixed(self, shares: Tensor) -> "Conditioning":
         """Mixtures of the rows, by `shares` (mixtures, rows)."""
-        return replace(self, sequence=torch.tensordot(shares.to(self.sequence), self.sequence, 1))
+        return self._alike(lambda own: torch.tensordot(shares.to(own), own, 1))
 
     @staticmethod
     def stack(parts: Sequence["Conditioning"]) -> "Conditioning":
         """All rows of `parts`, one after the other, which hear one key or none."""
         assert all(p.key is parts[0].key for p in parts)
-        return replace(parts[0], sequence=torch.cat([p.sequence for p in parts]))
+        pooled = [p.pooled for p in parts if p.pooled is not None]
+        return replace(parts[0], sequence=torch.cat([p.sequence for p in parts]), pooled=torch.cat(pooled) if pooled else None)
 
 
 @dataclass
@@ -86,6 +105,7 @@ class TextToImage(ABC):
     def __init__(self, pipe: DiffusionPipeline, modules: dict[str, nn.Module], precision: torch.dtype) -> None:
         self.pipe, self.modules, self.precision = pipe, modules, precision
         self.cost = Cost()
+        self.frugal = False  # whether memory counts for more than time while it is edited
         self.shared: Path | None = None  # where runs keep for each other what is alike in all of them
         self.hash = ""  # sha256 of its weights: what an edit fits
         self.words: frozenset[str] | None = None  # the only words it knows; None: any
@@ -173,6 +193,10 @@ class TextToImage(ABC):
         """One pass of the denoising network; `weights` replace its own by name where given."""
 
     @abstractmethod
+    def as_noise(self, said: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """The noise in `x_t` at `t` by what the network `said`, fp32, shapes as in `predict`: not all are asked for noise."""
+
+    @abstractmethod
     def decode(self, latents: Tensor) -> Tensor:
         """Images (batch, 3, height, width) between -1 and 1."""
 
@@ -184,7 +208,7 @@ class TextToImage(ABC):
     @property
     @abstractmethod
     def noise_scheduler(self) -> DDIMScheduler:
-        """The model's noise schedule as DDIM steps, fresh: samplers keep state."""
+        """The model's noise schedule as DDIM steps that are told the noise, fresh: samplers keep state."""
 
     def snr(self, t: Tensor) -> Tensor:
         """Signal-to-noise ratios ᾱ/(1−ᾱ) at timesteps `t` (batch,), fp32."""
@@ -253,7 +277,7 @@ class TextToImage(ABC):
     @property
     def text_encoder_moves(self) -> bool:
         """Whether the edited network may hear other states of the same words than the unedited one."""
-        return any(name.startswith("text_encoder.") for name in self.moving)
+        return any(name.startswith("text_encoder") for name in self.moving)
 
     @abstractmethod
     def become(self, edit: Edit) -> None:
@@ -270,6 +294,10 @@ class TextToImage(ABC):
         self.pipe.to(device)
         self.originals = {name: tensor.to(device) for name, tensor in self.originals.items()}
 
+    @abstractmethod
+    def rest(self) -> None:
+        """Where `frugal`, what no update needs leaves the device, and passes are made again for their gradients."""
+
     def weights(self, prefix: str, edited: bool) -> dict[str, Tensor] | None:
         """The originals of the moving weights of one module, by the module's own names; None when its own will do."""
         if edited:
@@ -282,16 +310,22 @@ class TextToImage(ABC):
         return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
 
     def predict(self, x_t: Tensor, t: Tensor, conditioning: Conditioning, edited: bool = True) -> Tensor:
-        """The network's prediction (batch, channels, height, width) in fp32; counted. `edited=False` is the teacher.
+        """The noise that the network predicts (batch, channels, height, width), fp32; counted. `edited=False` is the teacher.
 
         `x_t` (batch, channels, height, width), `t` (batch,) or scalar, one row of `conditioning` a sample.
         """
         self.cost.forwards += len(x_t)
         with self.autocast():
-            out = self.denoise(x_t.to(self.precision), t, conditioning, self.weights("unet", edited)).float()
+            said = self.denoise(x_t.to(self.precision), t, conditioning, self.weights("unet", edited)).float()
+        out = self.as_noise(said, x_t.float(), t)
         if out.requires_grad:
             out.register_hook(self._count_backward)
         return out
+
+    def gradients(self, total: Tensor, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Of `total`, a scalar, with respect to `inputs`. In fp16 by way of a larger total: what is little there is nought."""
+        scale = SEARCH_SCALE if self.precision == torch.float16 else 1.0
+        return tuple(gradient / scale for gradient in torch.autograd.grad(scale * total, list(inputs)))
 
     def _count_backward(self, gradient: Tensor) -> None:
         self.cost.backwards += len(gradient)

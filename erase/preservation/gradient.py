@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from erase.model.text_to_image import Conditioning
 from erase.preservation import Kept
 from erase.preservation.game import Game
 from erase.random import stream
@@ -54,14 +53,15 @@ class Gradient:
         game = self.game
         at = game.draw([game.pool[i] for i in starts], use, step)
         beside = game.draw(erased, use, step) if erased else None
-        start, words = game.ours(starts).sequence.float(), game.ours(allowed).sequence.float()
+        first, said = game.ours(starts), game.said.rows(starts)
+        start, words = first.sequence.float(), game.ours(allowed).sequence.float()
         length = self.lr * start.flatten(1).norm(dim=1, keepdim=True)
         way = torch.zeros_like(start)
         for _ in range(self.steps):
             way.requires_grad_()
-            ours, theirs = Conditioning(start + way), Conditioning(game.said.rows(starts).sequence + way)
+            ours, theirs = first.moved(way), said.moved(way)
             total = game.total(game.hurt(at, ours, theirs), beside, erased, theirs)
-            (gradient,) = torch.autograd.grad(total.sum(), way)
+            (gradient,) = game.task.model.gradients(total.sum(), [way])
             along = gradient.flatten(1) @ self.basis
             along = along / along.norm(dim=1, keepdim=True).clamp(min=torch.finfo(along.dtype).tiny)
             way = (way + (length * along @ self.basis.T).view_as(way)).detach()

@@ -74,7 +74,7 @@ class Gumbel:
         hurt = game.hurt(at, ours, None if self.hard else theirs)
         loss = -game.total(hurt, beside, erased, theirs).mean()
         logits = [m.logits for m in self.mixtures]
-        for each, gradient in zip(logits, torch.autograd.grad(loss, logits), strict=True):
+        for each, gradient in zip(logits, game.task.model.gradients(loss, logits), strict=True):
             each.grad = gradient
         self.adam.step()
 

@@ -1,14 +1,18 @@
 """This file is what leaves the project: models in the formats of other libraries."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextModel
 
 from erase.errors import BadInput
+from erase.model import compvis
 from erase.model.edit import Edit
+from erase.model.ledger import Ledger
 
 
 def _key(name: str) -> str:
@@ -26,10 +30,14 @@ def text_encoder_state(encoder: CLIPTextModel, folder: Path) -> None:
 
 
 def diffusers(pipe: Any, edit: Edit, out: Path) -> None:
-    """Write the edited `pipe` as a folder that plain diffusers loads, its text encoder readable by transformers 4 and 5."""
-    edit.apply(pipe)
+    """Write the edited `pipe` as a folder that plain diffusers loads, its text encoder readable by transformers 4 and 5.
+
+    `edits.json` in it lists the edits, in order.
+    """
     pipe.save_pretrained(out)
     text_encoder_state(pipe.text_encoder, out / "text_encoder")
+    lines = [each.line() for each in Ledger.of(pipe).edits]
+    (out / "edits.json").write_text(json.dumps(lines, indent=1) + "\n")
 
 
 def text_encoder(pipe: Any, edit: Edit, out: Path) -> None:
@@ -41,13 +49,62 @@ def text_encoder(pipe: Any, edit: Edit, out: Path) -> None:
     """
     if other := [name for name in edit.tensors if not name.startswith("text_encoder.")]:
         raise BadInput(f"format=text_encoder: this run changes {other[0]}, which no text encoder holds: format=diffusers.")
-    before = {name: value.detach().clone() for name, value in pipe.text_encoder.named_parameters()}
-    edit.apply(pipe)
     pipe.text_encoder.save_pretrained(out)
     text_encoder_state(pipe.text_encoder, out)
-    after: dict[str, Tensor] = {name.removeprefix("text_encoder."): value for name, value in edit.tensors.items()}
-    change = {_key(name): value.float() - before[name].float() for name, value in after.items()}
+    change = {_key(name.removeprefix("text_encoder.")): value for name, value in _differences(pipe, edit).items()}
     save_file(change, out / "difference.safetensors")
 
 
-FORMATS = {"diffusers": diffusers, "text_encoder": text_encoder}
+def _differences(pipe: Any, edit: Edit) -> dict[str, Tensor]:
+    """Edited less unedited weights, fp32, by name."""
+    base = Ledger.of(pipe).base
+    return {name: value.float().cpu() - base[name].float().cpu() for name, value in edit.tensors.items()}
+
+
+def single_file(pipe: Any, edit: Edit, out: Path) -> None:
+    """Write the edited `pipe` as one file, `model.safetensors`, under the names with which its family was released."""
+    state = compvis.state(pipe)
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(state, out / "model.safetensors", metadata={"format": "pt"})
+
+
+def edit_alone(pipe: Any, edit: Edit, out: Path) -> None:
+    """Write what is changed, and what it was made from; never a key. `Edit.load(out).apply(pipe)` puts it into a base."""
+    Edit(edit.tensors, edit.about).save(out)
+
+
+def lora(pipe: Any, edit: Edit, out: Path) -> None:
+    """Write the adapters of a run with parameters=lora: their product from the weights' differences, of the run's rank.
+
+    `pytorch_lora_weights.safetensors` has peft's keys, which diffusers' `load_lora_weights` takes; `kohya.safetensors` those of
+    ComfyUI and A1111: names of XL's release, of 1.x and 2.x those of diffusers. BadInput for any other edit.
+    """
+    how = edit.about.get("config", {}).get("parameters", {})
+    if "edits" in edit.about or not str(how.get("_target_")).endswith(".LoRA"):
+        raise BadInput("format=lora: this is no single run with parameters=lora, and has no adapters: format=edit.")
+    if other := [name for name in edit.tensors if not name.startswith("unet.")]:
+        raise BadInput(f"format=lora: this run changes {other[0]}, and adapters are of the UNet alone: format=edit.")
+    released = compvis.names(pipe) if hasattr(pipe, "text_encoder_2") else {}
+    peft: dict[str, Tensor] = {}
+    kohya: dict[str, Tensor] = {}
+    for name, difference in _differences(pipe, edit).items():
+        layer = name.removeprefix("unet.").removesuffix(".weight")
+        left, sizes, right = torch.linalg.svd(difference, full_matrices=False)
+        root = sizes[: how["rank"]].sqrt()
+        down, up = (root[:, None] * right[: len(root)]).contiguous(), (left[:, : len(root)] * root).contiguous()
+        peft |= {f"unet.{layer}.lora_A.weight": down, f"unet.{layer}.lora_B.weight": up}
+        called = f"lora_unet_{released.get(f'{layer}.weight', f'{layer}.weight').removesuffix('.weight').replace('.', '_')}"
+        kohya |= {f"{called}.lora_down.weight": down, f"{called}.lora_up.weight": up}
+        kohya[f"{called}.alpha"] = torch.tensor(float(len(root)))
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(peft, out / "pytorch_lora_weights.safetensors", metadata={"format": "pt"})
+    save_file(kohya, out / "kohya.safetensors", metadata={"format": "pt"})
+
+
+FORMATS = {
+    "diffusers": diffusers,
+    "single_file": single_file,
+    "edit": edit_alone,
+    "lora": lora,
+    "text_encoder": text_encoder,
+}

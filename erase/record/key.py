@@ -12,11 +12,11 @@ from typing import Any
 
 INDIFFERENT = (
     *("resume", "runs", "cache", "sweep", "name", "logger"),
-    *("checkpoint_every", "latents.memory", "latents.share", "trainer.threads"),
+    *("checkpoint_every", "latents.memory", "latents.share", "trainer.threads", "trainer.low_memory", "trainer.compile"),
 )
 """Settings that say where things lie, who is told and how fast it goes. Threads change rounding, as another CPU does."""
 
-BASE = ("model.source", "model.revision", "model.retrained")
+BASE = ("model.source", "model.revision", "model.config", "model.pickled", "model.retrained")
 """Settings that say where the base lies: in a key its weights stand for them."""
 
 COMPUTE = ("torch", "diffusers", "transformers", "peft", "lightning", "torchmetrics", "numpy")

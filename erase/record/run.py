@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import resource
-import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -107,13 +106,6 @@ class Run:
                 return "cut off", ""
         except Timeout:
             return "working", ""
-
-    @staticmethod
-    def discard(folder: Path) -> None:
-        """Take away the folder of a run that was refused before it began, if it holds only what Hydra wrote there."""
-        hydra = {".hydra", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "train.log"}
-        if {str(p.relative_to(folder)) for p in folder.rglob("*")} <= hydra:
-            shutil.rmtree(folder)
 
     def __enter__(self) -> "Run":
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,9 @@ from filelock import FileLock, Timeout
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from erase.errors import BadInput
+from erase.trainer.team import rank
 
-PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16}
+PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ADVICE = (
     "Using ModelCheckpoint with manual optimization",  # checkpoints are to hold what comes after the step
     "You're resuming from a checkpoint that ended before the epoch ended",  # every draw is a function of the step
@@ -31,12 +32,21 @@ ADVICE = (
 class Trainer:
     """One device and one precision. Fields are checked when it is made, before anything is loaded or written.
 
-    `accelerator` is auto, cpu or gpu; `precision` is 32, bf16, or auto: bf16 on a GPU that has it, else 32; `threads`
-    are the CPU's, None for as many as it has cores. As a context it holds a GPU: runs that go on at once have one each,
-    and share the first where there are not as many.
+    `accelerator` is auto, cpu or gpu; `precision` is 32, bf16, fp16 (with scaled losses), or auto: bf16 on a GPU that has it,
+    else 32; `threads` are the CPU's, None for as many as it has cores. `low_memory` is a model's `frugal`; `processes`
+    make every update together, each with a batch of its own, and a GPU where there are some. As a context it holds a GPU: runs
+    that go on at once have one each, and share the first where there are not as many.
     """
 
-    def __init__(self, accelerator: str = "auto", precision: str | int = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        accelerator: str = "auto",
+        precision: str | int = "auto",
+        threads: int | None = None,
+        low_memory: bool = False,
+        compile: bool = False,
+        processes: int = 1,
+    ) -> None:
         self.device = device_of(accelerator, "trainer.accelerator")
         known = ", ".join(("auto", *PRECISIONS))
         if str(precision) not in ("auto", *PRECISIONS):
@@ -46,13 +56,23 @@ class Trainer:
         auto = "bf16" if self.device.type == "cuda" and has_bf16(self.device) else "32"
         self.precision = PRECISIONS[auto if precision == "auto" else str(precision)]
         if self.precision == torch.bfloat16 and not has_bf16(self.device):
-            warnings.warn("trainer.precision=bf16: this machine imitates bf16, a hundred times slower than 32.", stacklevel=2)
-        self.threads = threads
+            warnings.warn(
+                "trainer.precision=bf16: this machine emulates it, far slower than 32.", stacklevel=2
+            )
+        if processes < 1:
+            raise BadInput(f"trainer.processes={processes} must be at least 1.")
+        if self.device.type == "cuda" and processes > torch.cuda.device_count():
+            raise BadInput(f"trainer.processes={processes} is more than there are GPUs: {torch.cuda.device_count()}.")
+        self.threads, self.low_memory, self.compile, self.processes = threads, low_memory, compile, processes
 
     def __enter__(self) -> "Trainer":
         self._before = torch.get_num_threads()
         torch.set_num_threads(self.threads or self._before)
         self._held: FileLock | None = None
+        if self.processes > 1:
+            if self.device.type == "cuda":
+                self.device = torch.device("cuda", rank())
+            return self
         for index in range(torch.cuda.device_count() if self.device.type == "cuda" else 0):
             name = f"erase-{os.getuid()}-{torch.cuda.get_device_properties(index).uuid}.lock"
             with suppress(Timeout):

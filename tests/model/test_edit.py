@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from erase.errors import BadInput
-from erase.model.edit import Edit, tensor_hash
+from erase.model.edit import Edit
+from erase.model.ledger import Ledger, tensor_hash
 from erase.model.stable_diffusion import StableDiffusion
 
 NAME = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"
@@ -47,6 +48,46 @@ def test_another_base_is_refused_unchanged(model: StableDiffusion):
 def test_a_tensor_that_is_not_there_is_refused(model: StableDiffusion):
     with pytest.raises(BadInput, match=r"unet\.nothing"):
         Edit({"unet.nothing": torch.zeros(2)}).apply(model.pipe)
+
+
+def test_edits_add_up_in_any_order_and_are_taken_back_one_by_one(model: StableDiffusion):
+    first, weight = made(model), dict(model.named_parameters())[NAME]
+    second = Edit({NAME: weight.detach() + 2, "unet.conv_in.bias": torch.ones(64)}, first.about)
+    before, bias = weight.detach().clone(), model.pipe.unet.conv_in.bias
+    with pytest.raises(BadInput, match="nothing is edited"):
+        Edit.of(model.pipe)
+    first.apply(model.pipe)
+    assert Edit.of(model.pipe) is first
+    second.apply(model.pipe)
+    torch.testing.assert_close(weight, before + 3)
+    with pytest.raises(BadInput, match="applied already"):
+        second.apply(model.pipe)
+    Ledger.of(model.pipe).order(model.pipe, [second, first])
+    torch.testing.assert_close(weight, before + 3)
+    both = Edit.of(model.pipe)
+    assert [line["digest"] for line in both.about["edits"]] == [second.digest(), first.digest()]
+    first.undo(model.pipe)
+    assert torch.equal(weight, second.tensors[NAME])
+    assert torch.equal(bias, torch.ones(64))
+    second.undo(model.pipe)
+    assert torch.equal(weight, before)
+    assert not torch.equal(bias, torch.ones(64))
+    both.apply(model.pipe)
+    torch.testing.assert_close(weight, before + 3)
+
+
+def test_an_edit_of_an_edited_model_stands_on_it_alone(model: StableDiffusion):
+    first, weight = made(model), dict(model.named_parameters())[NAME]
+    on = {"base": "an edited one", "base_tensors": {NAME: tensor_hash(first.tensors[NAME])}}
+    above = Edit({NAME: first.tensors[NAME] * 2}, on)
+    with pytest.raises(BadInput, match="was made for an edited one"):
+        above.apply(model.pipe)
+    above.apply(first.apply(model.pipe))
+    assert torch.equal(weight, above.tensors[NAME])
+    for refused in (lambda: first.undo(model.pipe), lambda: Ledger.of(model.pipe).order(model.pipe, [above, first])):
+        with pytest.raises(BadInput, match="was made for an edited one"):
+            refused()
+        assert torch.equal(weight, above.tensors[NAME])
 
 
 def test_undo_without_apply_is_refused(model: StableDiffusion):

@@ -1,0 +1,65 @@
+"""This file is where a pipeline comes from: a folder, a single file, or the hub; and what to do when it is not there."""
+
+from pathlib import Path
+from typing import Any
+
+from diffusers import DiffusionPipeline
+
+from erase.errors import BadInput
+from erase.model import hub
+
+
+def load(
+    kind: type[DiffusionPipeline], source: str, revision: str | None, config: str | None, pickled: bool, **parts: Any
+) -> DiffusionPipeline:
+    """The pipeline of `kind` at `source`, fp32 on the CPU; `parts` stand in the place of its own.
+
+    A single file holds weights alone: tokenizers, sizes and schedule come from `config`, a folder or hub id. Weights that
+    only `pickle` reads are refused unless `pickled` allows them. BadInput says what is missing and how to get it.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        if not pickled and (file := _pickled(path, parts)):
+            raise BadInput(_refusal(source, file.relative_to(path)))
+        return _made(kind.from_pretrained, source, path, local_files_only=True, use_safetensors=None, **parts)
+    if path.is_file():
+        if path.suffix != ".safetensors" and not pickled:
+            raise BadInput(_refusal(source, path.name))
+        if config is None:
+            raise BadInput("model.config=null, but a single file holds weights alone: model.config=<a folder of the family>.")
+        here = Path(config).expanduser()
+        local = here.is_dir() or not hub.answers(config, None, "model.config")
+        at = {"config": str(here) if here.is_dir() else config, "local_files_only": local}
+        return _made(kind.from_single_file, source, path, **at, **parts)
+    if not hub.names(source):
+        raise BadInput(f"model.source={source} is not a folder, a file, or the name of a model on the hub (who/what).")
+    local = not hub.answers(source, revision, "model.source")
+    safe = None if pickled else True
+    return _made(kind.from_pretrained, source, source, revision=revision, local_files_only=local, use_safetensors=safe, **parts)
+
+
+def _made(make: Any, source: str, at: str | Path, **given: Any) -> DiffusionPipeline:
+    try:
+        found: DiffusionPipeline = make(at, **given)
+    except Exception as e:  # of many kinds: OSError, ValueError, KeyError, RuntimeError, those of safetensors and of pickle
+        name = make.__self__.__name__
+        raise BadInput(f"model.source={source} does not load as a {name}: {_first(e)}") from e
+    return found
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _pickled(folder: Path, parts: dict[str, Any]) -> Path | None:
+    """Weights in a pipeline's `folder` that only pickle reads; those of `parts` are not read."""
+    files = [f for f in sorted(folder.glob("*/*")) if f.suffix in (".bin", ".ckpt", ".pt", ".pth")]
+    safe = {f.parent for f in folder.glob("*/*.safetensors")}
+    return next((f for f in files if f.parent not in safe and f.parent.name not in parts), None)
+
+
+def _refusal(source: str, file: str | Path) -> str:
+    return (
+        f"model.source={source}: {file} is pickled, and reading it runs whatever its maker put there: take safetensors, or "
+        "model.pickled=true if you trust it."
+    )
