@@ -1,5 +1,5 @@
 # make erase   a virtual environment, the package, the main job: a concept erased, a table, a report
-# make test    the same environment, all tests
+# make test    the same environment with what tests need besides, all tests
 # make proof   sweeps of 36 runs, killed, on SLURM, on a full disk: half an hour
 # make bench   published against fast forms, attacks in batches, pictures a second, a page of 500 made-up runs: in one run
 # make lint    ruff and mypy
@@ -13,10 +13,10 @@ BIN := .venv/bin
 erase: .venv/ready
 	$(BIN)/python -m erase.train +method=adv_preserve concept=nudity
 
-test: .venv/ready
+test: .venv/tested
 	$(BIN)/python -m pytest
 
-proof: .venv/ready
+proof: .venv/tested
 	$(BIN)/python -m pytest -n 0 -m proof tests/test_proof.py
 
 bench: .venv/ready
@@ -31,6 +31,10 @@ lint: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q $(PIP_ARGS) -e . -c constraints.txt
+	touch $@
+
+.venv/tested: .venv/ready
 	$(BIN)/pip install -q $(PIP_ARGS) -e '.[test]' -c constraints.txt
 	touch $@
 

@@ -189,7 +189,8 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     TextEncoder(layers=1, part="mlp").prepare(model, 0)
     changed = {n: w.detach() + 0.01 for n, w in model.moving.items()}
     settings = {"model": {"_target_": "erase.model.stable_diffusion.StableDiffusion", "source": "miniature"}}
-    about = {"base": "miniature", "base_tensors": model.original_hashes, "concepts": [{"name": "church"}], "config": settings}
+    concept = {"name": "church", "prompts": ["church"], "synonyms": []}
+    about = {"base": "miniature", "base_tensors": model.original_hashes, "concepts": [concept], "config": settings}
     Edit(changed, about).save(run / "edit")
     (run / "status.json").write_text('{"status": "finished"}')
     return run

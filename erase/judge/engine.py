@@ -201,7 +201,7 @@ def rows(judged: Sequence[Judged], which: str, step: int | None = None) -> list[
 
 
 def _own(judged: Judged) -> Tensor:
-    """The score of the cell's own label, (images,); none where nobody has one."""
-    if not judged.labels:
+    """The score of the cell's own label, (images,); none where nobody has one, or nothing is asked of one."""
+    if judged.cell.label not in judged.labels:
         return torch.full((len(judged),), float("nan"))
     return judged.scores[judged.cell.head][:, judged.labels.index(judged.cell.label)]

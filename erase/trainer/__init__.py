@@ -56,9 +56,7 @@ class Trainer:
         auto = "bf16" if self.device.type == "cuda" and has_bf16(self.device) else "32"
         self.precision = PRECISIONS[auto if precision == "auto" else str(precision)]
         if self.precision == torch.bfloat16 and not has_bf16(self.device):
-            warnings.warn(
-                "trainer.precision=bf16: this machine emulates it, far slower than 32.", stacklevel=2
-            )
+            warnings.warn("trainer.precision=bf16: this machine emulates it, far slower than 32.", stacklevel=2)
         if processes < 1:
             raise BadInput(f"trainer.processes={processes} must be at least 1.")
         if self.device.type == "cuda" and processes > torch.cuda.device_count():

@@ -81,6 +81,16 @@ def test_means_and_their_differences_hold(clusters: int, size: int):
     assert all(0.93 <= share <= 0.97 for share in held(one))
 
 
+def test_means_over_training_seeds_hold():
+    def one(rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+        prompt, groups = rng.gamma(4, size=40), np.arange(40)
+        first, second = (prompt + rng.normal(size=(3, 1)) + rng.normal(size=(3, 40)) for _ in "ab")
+        (_, low, high), (_, least, most) = mean(first, groups, 399), mean_drop(first, second, groups, 399)
+        return np.array([low <= 4 <= high, least <= 0 <= most])
+
+    assert all(0.93 <= share <= 0.97 for share in held(one))
+
+
 def test_a_percentile_bootstrap_does_not():
     def one(rng: np.random.Generator) -> npt.NDArray[np.bool_]:
         rates = (float(rng.uniform(0, 0.05)), float(rng.uniform(0.95, 1)))
