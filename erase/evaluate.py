@@ -1,7 +1,7 @@
 """Judge any model, or hold several against each other. `python -m erase.evaluate --help`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -29,7 +29,7 @@ def main(config: DictConfig) -> None:
     name = f"{choices['protocol']}-{choices['judge']}"
 
     def load(settings: dict[str, Any] | None, source: str | None) -> TextToImage:
-        node = dict(settings or OmegaConf.to_container(config.model))  # type: ignore[call-overload]
+        node: dict[str, Any] = {**(settings or cast(dict[str, Any], OmegaConf.to_container(config.model)))}
         node |= {"source": source, "revision": None, "retrained": None} if source else {}
         model: TextToImage = build(OmegaConf.create(node), "model", precision=trainer.precision)
         return model
@@ -81,8 +81,8 @@ def _given(run: Any) -> list[list[str]]:
     """What is to be judged, side by side. BadInput for what is no name or list of names."""
     from erase.errors import BadInput
 
-    listed = OmegaConf.to_container(run) if OmegaConf.is_list(run) else [run]
-    sides = [side if isinstance(side, list) else [side] for side in listed]  # type: ignore[union-attr]
+    listed: Any = OmegaConf.to_container(run) if OmegaConf.is_list(run) else [run]
+    sides: list[list[str]] = [side if isinstance(side, list) else [side] for side in listed]
     if not sides or not all(side and all(isinstance(name, str) for name in side) for side in sides):
         raise BadInput(f"run={run} must be a run, an edit, a pipeline's folder or a hub id, or a list of them.")
     return sides

@@ -86,7 +86,7 @@ class Coco(Prompts):
         own = torch.cat([j.features for j in judged])
         if len(own) < ENOUGH:
             return {}
-        found = {}
+        found: dict[str, Sets] = {}
         if before:
             unedited = own if judged is before else torch.cat([j.features for j in before])
             found |= {"kid_unedited": Sets(unedited, own), "fid_unedited": Sets(unedited, own)}

@@ -169,7 +169,8 @@ class Drawings(Protocol):
         place = kinds.index(label) if label in kinds else len(kinds)  # who was told a concept of its own
         start = self.seed * 1_000_000 + (2 * place + (role == "synonyms")) * SEEDS
         count = {"sibling": self.sibling_images, "kept": self.kept_images}.get(role, self.images)
-        count = self.colour_images if batch == "colours" else count
+        if batch == "colours" and self.colour_images:
+            count = self.colour_images
         cycled = tuple(prompts[i % len(prompts)] for i in range(count))
         return Cell(role, head, label, batch, cycled, tuple(range(start, start + count)))
 
