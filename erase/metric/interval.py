@@ -86,7 +86,7 @@ def wilson(p: float, n: float) -> tuple[float, float]:
     """Ends for a share `p` of `n` independent pictures."""
     centre = (p + Z * Z / (2 * n)) / (1 + Z * Z / n)
     half = Z / (1 + Z * Z / n) * math.sqrt(max(0.0, p * (1 - p)) / n + Z * Z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))  # p lies within, whatever rounding says
 
 
 def share_drop(one: Estimate, other: Estimate) -> Interval:
