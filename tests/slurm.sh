@@ -37,7 +37,7 @@ SlurmdUser=$(id -un)
 SlurmctldPort=$port
 SlurmdPort=$((port + 1))
 AuthType=auth/munge
-AuthInfo=socket=$at/munge/socket
+AuthInfo=socket=$at/munge/socket,cred_expire=5  # as long a job that is queued again must wait
 CredType=cred/munge
 StateSaveLocation=$at/state
 SlurmdSpoolDir=$at/spool
@@ -49,11 +49,12 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
+SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0,bf_interval=1
 ReturnToService=2
 KillWait=2
 JobRequeue=1
 MpiDefault=none
-NodeName=$node NodeAddr=127.0.0.1 CPUs=$(nproc) State=UNKNOWN
+NodeName=$node NodeAddr=127.0.0.1 CPUs=$(nproc --all) State=UNKNOWN
 PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
   export SLURM_CONF="$at/slurm.conf"

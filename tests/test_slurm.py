@@ -14,7 +14,7 @@ from conftest import QUICK, ROOT, Command
 from safetensors.torch import load_file
 
 FIELDS = ["+method=adv_preserve", "concept=church", "logger=none", *QUICK, "steps=24", "checkpoint_every=3"]
-FIELDS += ["preservation.every=4", "trainer.threads=1"]
+FIELDS += ["preservation.every=12", "trainer.threads=1"]
 LAUNCHED = ["hydra/launcher=submitit_slurm", "hydra.launcher.gpus_per_node=null", "hydra.launcher.cpus_per_task=1"]
 
 
