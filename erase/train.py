@@ -78,9 +78,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
         raise BadInput(f"judge_at={list(config.judge_at)} must be {choices}.")
     protocol.meet(judge)
     cells = protocol.cells(concepts, judge.label)
-    erased = {c.label for c in cells if c.role == "concept"}
-    unnamed = {None for c in concepts for p in c.prompts if judge.label(p) is None}
-    truth = model.retrained(erased | unnamed)  # before anything is trained: what does not fit is refused here
+    truth = model.retrained(judge.named(concepts))  # before anything is trained: what does not fit is refused here
     settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
     made_with = provenance()

@@ -37,8 +37,7 @@ class Victims:
         make()  # a wrong number is refused here
         self.device = device_of(config.device, "device")
         self.settings = edit.about["config"]
-        said = [{**c, "prompts": tuple(c["prompts"]), "synonyms": tuple(c["synonyms"])} for c in edit.about["concepts"]]
-        self.concepts = [Concept(**c) for c in said]
+        self.concepts = [Concept.read(c) for c in edit.about["concepts"]]
         drawn = OmegaConf.create({**self.settings["protocol"], "images": config.prompts})
         self.protocol: Protocol = build(drawn, "protocol")
         self.judge = Judge()

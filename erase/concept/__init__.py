@@ -24,6 +24,11 @@ class Concept:
     anchor: str | None = None
     share: float = 1.0
 
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> "Concept":
+        """A concept as an edit's `edit.json` tells of it."""
+        return cls(**{**told, "prompts": tuple(told["prompts"]), "synonyms": tuple(told["synonyms"])})
+
     @property
     def phrases(self) -> tuple[str, ...]:
         """Every way to say it that the erasing config knows."""

@@ -50,11 +50,24 @@ class Judge(ABC):
         """Look from now on with `device`, if it can."""
         return self
 
+    def named(self, concepts: Sequence[Concept]) -> set[str | None]:
+        """The labels that `concepts` speak of; None among them where a prompt speaks of no label."""
+        labels = {found[1] for c in concepts for phrase in c.phrases if (found := self.label(phrase))}
+        return labels | {None for c in concepts for prompt in c.prompts if self.label(prompt) is None}
+
     @property
     def about(self) -> dict[str, Any]:
         """What a result says of its judge."""
         said = {"name": self.name, "version": self.version, "hash": self.hash}
         return {**said, "classes": {h: list(names) for h, names in self.labels.items()}, "thresholds": list(self.thresholds)}
+
+
+def loaded(kind: Any, source: str, revision: str | None, what: str, **more: Any) -> Any:
+    """`kind` of transformers' from a folder or the hub; BadInput where that is not `what` it is to be."""
+    try:
+        return kind.from_pretrained(source, revision=revision, **more)
+    except (OSError, ValueError) as e:
+        raise BadInput(f"judge.source={source} does not load as {what}: {str(e).strip().splitlines()[0]}") from e
 
 
 def thresholds(threshold: float | None) -> tuple[float, ...]:

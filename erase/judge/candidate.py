@@ -1,15 +1,13 @@
 """This file is who is judged: a run, an edit, or any pipeline, with the model that it is held against."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from erase.concept import Concept
 from erase.errors import BadInput
+from erase.judge import Judge
 from erase.model.edit import Edit
 from erase.model.retrained import Retrained
 from erase.model.text_to_image import TextToImage
@@ -41,11 +39,8 @@ class Candidate:
                     f"run={given} holds no run (status.json), no edit (edit.json) and no pipeline (model_index.json)."
                 )
             return cls(path.name if path.is_dir() else given.replace("/", "--"), given, list(concepts))
-        edit = _alone(path) if file else Edit.load(path)
-        told = [
-            Concept(**{**c, "prompts": tuple(c["prompts"]), "synonyms": tuple(c["synonyms"])})
-            for c in edit.about.get("concepts", ())
-        ]
+        edit = Edit.read(path) if file else Edit.load(path)
+        told = [Concept.read(c) for c in edit.about.get("concepts", ())]
         run = path if (path / "status.json").is_file() else None
         where = path.resolve().parent if file else path.resolve()
         name = path.stem if file and path.stem != "edit" else (where.parent if where.name == "edit" else where).name
@@ -63,18 +58,6 @@ class Candidate:
         model.put(self.edit.tensors)
         return model, model
 
-    def truth(self, model: TextToImage, judged: Callable[[str], tuple[str, str] | None]) -> Retrained | None:
+    def truth(self, model: TextToImage, judge: Judge) -> Retrained | None:
         """The network that was trained without what an edit erases; None for a pipeline, whose base nobody knows."""
-        if not self.edit:
-            return None
-        said = [judged(p) for c in self.concepts for p in c.phrases]
-        unnamed = {None for c in self.concepts for p in c.prompts if judged(p) is None}
-        return model.retrained({found[1] for found in said if found} | unnamed)
-
-
-def _alone(path: Path) -> Edit:
-    """An edit from its tensors' file, with what lies beside it."""
-    about = path.with_name("edit.json")
-    key = path.with_name("key.safetensors")
-    said = json.loads(about.read_text()) if about.is_file() else {}
-    return Edit(load_file(path), said, load_file(key) if key.is_file() else None)
+        return model.retrained(judge.named(self.concepts)) if self.edit else None

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 
-from erase.errors import BadInput
-from erase.judge import Judge, thresholds
+from erase.judge import Judge, loaded, thresholds
 from erase.model.edit import digest
 
 ROWS = 32
@@ -29,11 +28,7 @@ class Classifier(Judge):
         self.name, self.version = source, revision or "newest"
 
     def _load(self, kind: Any, **more: Any) -> Any:
-        try:
-            return kind.from_pretrained(self.source, revision=self.revision, **more)
-        except (OSError, ValueError) as e:
-            kept = str(e).strip().splitlines()[0]
-            raise BadInput(f"judge.source={self.source} does not load as an image classifier: {kept}") from e
+        return loaded(kind, self.source, self.revision, "an image classifier", **more)
 
     @cached_property
     def _names(self) -> list[list[str]]:

@@ -11,8 +11,7 @@ from torch.nn.functional import normalize
 from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
 
 from erase.concept import Concept
-from erase.errors import BadInput
-from erase.judge import Judge, thresholds
+from erase.judge import Judge, loaded, thresholds
 from erase.judge.zero_shot import HEAD, ZeroShot
 from erase.model.edit import digest
 
@@ -36,10 +35,7 @@ class Clip(Judge):
         self.told: dict[str, tuple[str, ...]] = {name: (f"a photo of {name}",) for name in self.classes}
 
     def _load(self, kind: Any, **more: Any) -> Any:
-        try:
-            return kind.from_pretrained(self.source, revision=self.revision, **more)
-        except (OSError, ValueError) as e:
-            raise BadInput(f"judge.source={self.source} does not load as a CLIP: {str(e).strip().splitlines()[0]}") from e
+        return loaded(kind, self.source, self.revision, "a CLIP", **more)
 
     @cached_property
     def _processor(self) -> Any:
@@ -57,7 +53,7 @@ class Clip(Judge):
     def _weights(self) -> str:
         return digest(self._network.state_dict())
 
-    @property
+    @cached_property
     def zero_shot(self) -> ZeroShot | None:
         return ZeroShot(self.told, self._words) if len(self.told) > 1 else None
 
@@ -76,6 +72,7 @@ class Clip(Judge):
 
     def among(self, concepts: Sequence[Concept], others: Mapping[str, str]) -> Self:
         found = copy(self)
+        found.__dict__.pop("zero_shot", None)  # of what was told before
         found.told = self.told | {c.name: c.phrases for c in concepts}
         said = [phrase for c in concepts for phrase in (c.name.replace("_", " "), *c.phrases)]
         found.told |= {name: (prompt,) for name, prompt in others.items() if name not in (*found.told, *said)}

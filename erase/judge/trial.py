@@ -40,7 +40,7 @@ class Trial:
         if not cells:
             raise BadInput(f"run={candidate.given}: this protocol asks nothing about it; concept=<what was erased>.")
         model, other = candidate.open(load, base)
-        truth, edit = candidate.truth(model, judge.label), candidate.edit
+        truth, edit = candidate.truth(model, judge), candidate.edit
         for loaded in {id(m): m for m in (model, other) if m}.values():
             loaded.to(trainer.device)
             loaded.cost.forwards = 0

@@ -10,8 +10,8 @@ from torchmetrics import Metric
 from erase.metric.interval import Estimate, Interval, mean, mean_drop, share, share_drop
 
 
-class Share(Metric):
-    """A share of yes among yes and no, with an interval that is never empty at 0 or 1: Wilson's (`interval.share`)."""
+class _Values(Metric):
+    """Keeps what it is given: what is said of values needs all of them."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -21,12 +21,16 @@ class Share(Metric):
         self.clusters: list[Tensor]
 
     def update(self, values: Tensor, clusters: Tensor | None = None) -> None:
-        """Add booleans (pictures,) or, of several runs, (pictures, runs); `clusters` number what belongs together.
+        """Add values (pictures,) or, of several runs, (pictures, runs); `clusters` number what belongs together.
 
         Without them every picture stands for itself.
         """
         self.values.append(values)
         self.clusters.append(_own(self.clusters, values) if clusters is None else clusters)
+
+
+class Share(_Values):
+    """A share of yes among booleans, with an interval that is never empty at 0 or 1: Wilson's (`interval.share`)."""
 
     def compute(self) -> Interval:
         """Share, lower and upper end."""
@@ -34,24 +38,12 @@ class Share(Metric):
         return (float(values.float().mean()), *share(_estimate(values, _joined(self.clusters))))
 
 
-class Mean(Metric):
+class Mean(_Values):
     """A mean with a bootstrap interval over clusters (`interval.mean`)."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.add_state("values", [], dist_reduce_fx="cat")
-        self.add_state("clusters", [], dist_reduce_fx="cat")
-        self.values: list[Tensor]
-        self.clusters: list[Tensor]
-
-    def update(self, values: Tensor, clusters: Tensor | None = None) -> None:
-        """Add values as `Share` takes them."""
-        self.values.append(values.float())
-        self.clusters.append(_own(self.clusters, values) if clusters is None else clusters)
 
     def compute(self) -> Interval:
         """Mean, lower and upper end."""
-        values = _joined(self.values)
+        values = _joined(self.values).float()
         return (float(values.mean()), *mean(_runs(values), _joined(self.clusters).numpy())[1:])
 
 

@@ -45,9 +45,14 @@ class Edit:
         at = next((f for f in (folder, folder / "edit") if (f / "edit.json").is_file()), None)
         if at is None:
             raise BadInput(f"{folder} holds no finished edit (edit/edit.json).")
-        key = at / "key.safetensors"
-        about = json.loads((at / "edit.json").read_text())
-        return cls(load_file(at / "edit.safetensors"), about, load_file(key) if key.is_file() else None)
+        return cls.read(at / "edit.safetensors")
+
+    @classmethod
+    def read(cls, file: str | Path) -> "Edit":
+        """The edit whose tensors are in `file`, with `edit.json` and `key.safetensors` where these lie beside it."""
+        about, key = (Path(file).with_name(name) for name in ("edit.json", "key.safetensors"))
+        told = json.loads(about.read_text()) if about.is_file() else {}
+        return cls(load_file(file), told, load_file(key) if key.is_file() else None)
 
     def digest(self) -> str:
         """sha256 of names and values, the key's not among them."""
