@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -62,6 +63,12 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
 
     method = objective(config, loaded, folder, cache / "bank")
     model, concepts = method.model, method.concepts
+    if judge.name == "drawings" and model.words is None:
+        warnings.warn(
+            f"judge=drawings knows the miniature's pictures alone, its figures of {model.source_name} mean nothing: "
+            "python -m erase.evaluate has judges for it.",
+            stacklevel=2,
+        )
     if trainer.compile:
         model.modules["unet"].compile()
     if trainer.processes > 1 and not method.divisible:

@@ -52,18 +52,12 @@ def evaluation_table(name: str, result: Mapping[str, Any], path: Path) -> None:
     shown = {key: f for key, f in figures.items() if key.count("/") == 0 or key.split("/")[0] not in ("psr_1", "label")}
     found = _plain(f"{name}: {result['lock']['protocol']['name']}, judged by {judge['name']}")
     ends = [end for end in ("before", "after", "retrained") if any(end in f for f in shown.values())]
-    for column in (
-        "figure",
-        *(e for e in ends if e != "retrained"),
-        "95 %",
-        *(["retrained"] if "retrained" in ends else []),
-        "n",
-    ):
+    known = [end for end in ends if end != "retrained"]
+    for column in ("figure", *known, "95 %", *ends[len(known) :], "n"):
         found.add_column(column, justify="left" if column == "figure" else "right")
     for key, f in shown.items():
-        said = {end: _number(f.get(end)) for end in ends}
-        truth = [said.pop("retrained")] if "retrained" in said else []
-        found.add_row(key, *said.values(), _interval(f, "after"), *truth, str(f["n"]))
+        said = [_number(f.get(end)) for end in ends]
+        found.add_row(key, *said[: len(known)], _interval(f, "after"), *said[len(known) :], str(f["n"]))
     console.print(found)
     if told := judge.get("zero_shot"):
         console.print(f"Judged by CLIP zero-shot: {', '.join(c['name'] for c in result['concepts'] if c['name'] in told)}.")
