@@ -38,6 +38,7 @@ QUICK = [
     "protocol.images=1",
     "protocol.kept_images=1",
     "protocol.steps=1",
+    "protocol.fraction=0.1",
     "latents.steps=3",
     "latents.trajectories=1",
     "latents.kept_trajectories=1",

@@ -14,7 +14,7 @@ SERVER.set_forkserver_preload(
     [
         *("erase.command", "erase.method.redirect", "erase.model.stable_diffusion", "erase.record.run", "erase.metric.figures"),
         *("erase.record.training", "erase.latents.bank", "erase.preservation.adversarial", "wandb"),
-        "erase.attack.victim",
+        *("erase.attack.victim", "wandb.sdk.launch"),
     ]
 )
 

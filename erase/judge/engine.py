@@ -1,6 +1,5 @@
 """This file draws what a protocol asks for and lets the judge look: once a picture, kept by all it depends on."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -88,6 +87,9 @@ class _Shard:
     prompts: tuple[str, ...]
     seeds: tuple[int, ...]
 
+    def images(self) -> Tensor:
+        return once(self.path, _gone)["images"]
+
 
 class Engine:
     """Draws in fixed chunks, so that a picture does not depend on what else is asked for, and stores every chunk.
@@ -120,10 +122,11 @@ class Engine:
             self._draw([shard for some in shards.values() for shard in some], bool(edit), key, bar)
         found: dict[Cell, Judged] = {}
         for batch, together in batches.items():
+            said = [self._scores(shard, where) for shard in shards[batch]]
+            scores = {head: torch.cat([some[head] for some in said]) for head in said[0]}
             at = 0
             for cell in together:
-                found[cell] = self._judged(cell, shards[batch], at, where)
-                at += len(cell.seeds)
+                found[cell] = self._judged(cell, shards[batch], scores, slice(at, at := at + len(cell.seeds)))
         return [found[cell] for cell in cells]
 
     def _shards(self, cells: Sequence[Cell], edit: str, where: Path, key: Key | None) -> list[_Shard]:
@@ -158,19 +161,19 @@ class Engine:
         drawn = self.model.draw(conditioning, shard.seeds, self.protocol.steps, self.protocol.guidance_scale, edited)
         return {"images": drawn}
 
-    def _judged(self, cell: Cell, shards: Sequence[_Shard], at: int, folder: Path) -> Judged:
-        """What the judge says of pictures `at` … of those shards."""
-        first, end = at // self.CHUNK, at + len(cell.seeds)
-        paths = [shard.path for shard in shards[first : -(-end // self.CHUNK)]]
+    def _judged(self, cell: Cell, shards: Sequence[_Shard], scores: dict[str, Tensor], own: slice) -> Judged:
+        """Of the pictures of `shards` and their `scores`, those that are the cell's `own`."""
 
         def see() -> Tensor:
-            together = torch.cat([once(path, _gone)["images"] for path in paths])
-            return together[at - first * self.CHUNK : end - first * self.CHUNK]
+            first, end = own.start // self.CHUNK, -(-own.stop // self.CHUNK)
+            return torch.cat([shard.images() for shard in shards[first:end]])[own.start - first * self.CHUNK :][: len(cell.seeds)]
 
-        what = f"{self.judge.hash} {cell.prompts} {hardware(self.judge.device)} {at} {[path.stem for path in paths]}"
-        seen = hashlib.sha256(what.encode()).hexdigest()[:32]
-        said = once(folder / f"{seen}.scores.safetensors", lambda: self.judge.score(see(), cell.prompts))
-        return Judged(cell, see, said, self.judge.labels, self.judge.thresholds)
+        own_scores = {name: values[own] for name, values in scores.items()}
+        return Judged(cell, see, own_scores, self.judge.labels, self.judge.thresholds)
+
+    def _scores(self, shard: _Shard, folder: Path) -> dict[str, Tensor]:
+        name = told({"judge": self.judge.hash, "hardware": hardware(self.judge.device), "drawn": shard.path.stem})
+        return once(folder / f"{name}.scores.safetensors", lambda: self.judge.score(shard.images(), shard.prompts))
 
 
 def _gone() -> dict[str, Tensor]:

@@ -42,20 +42,24 @@ class Drawings(Protocol):
         sibling_images: int | None = None,
         colour_images: int | None = None,
         combination_images: int | None = None,
+        fraction: float = 1.0,
     ) -> None:
         counts = {"images": images, "kept_images": kept_images, "sibling_images": sibling_images}
         counts |= {"colour_images": colour_images, "combination_images": combination_images}
         for name, value, most in (*((n, v, SEEDS) for n, v in counts.items()), ("steps", steps, 999)):
             if value is not None and not 1 <= value <= most:
                 raise BadInput(f"protocol.{name}={value} must be from 1 to {most}.")
+        if not 0 < fraction <= 1:
+            raise BadInput(f"protocol.fraction={fraction} must be more than 0 and at most 1.")
         self.images, self.kept_images, self.sibling_images = images, kept_images, sibling_images or kept_images
         self.colour_images, self.combination_images = colour_images, combination_images
-        self.steps, self.guidance_scale, self.seed = steps, guidance_scale, seed
+        self.steps, self.guidance_scale, self.seed, self.fraction = steps, guidance_scale, seed, fraction
 
     @property
     def lock(self) -> dict[str, float]:
         names = ("images", "kept_images", "sibling_images", "steps", "guidance_scale", "seed")
         more = {n: getattr(self, n) for n in ("colour_images", "combination_images")}
+        more |= {"fraction": self.fraction} if self.fraction < 1 else {}
         return {n: getattr(self, n) for n in names} | {n: value for n, value in more.items() if value is not None}
 
     @property
@@ -76,12 +80,13 @@ class Drawings(Protocol):
                 cells.append(self._cell("synonyms", head, label, held_out))
         kept = [("subject", s) for s in world.SUBJECTS] + [("style", s) for s in world.STYLES if s != world.PLAIN]
         for i, (head, label) in enumerate(kept):
-            if (head, label) not in targets:
-                family = world.SUBJECTS[label].family if head == "subject" else ""
-                role = "sibling" if (head, family) in families else "kept"
+            family = world.SUBJECTS[label].family if head == "subject" else ""
+            role = "sibling" if (head, family) in families else "kept"
+            place = int(self.fraction * i)  # among those that are judged
+            if (head, label) not in targets and (role == "sibling" or place < int(self.fraction * (i + 1))):
                 # with a count of their own, siblings share no batch with others: these are the same whatever is erased
                 apart = self.sibling_images != self.kept_images
-                batch = f"{role} {head} {family}" if apart else f"kept {i // 8}"
+                batch = f"{role} {head} {family}" if apart else f"kept {place // 8}"
                 cells.append(self._cell(role, head, label, self._said(head, label, [label]), batch))
         for colour in world.COLOURS if self.colour_images else ():
             if ("colour", colour) not in targets:

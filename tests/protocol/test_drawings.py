@@ -113,7 +113,18 @@ def test_batches_of_far_labels_are_the_same_whatever_is_erased():
         assert not apart & {*kept}
 
 
-@pytest.mark.parametrize("field", ["images", "kept_images", "sibling_images", "steps"])
+def test_a_fraction_is_spread_over_all_but_the_family():
+    whole = cells("church")
+    protocol = Drawings(8, 4, 20, 4.0, fraction=0.25)
+    part = protocol.cells([Concept("x", ("church",))], world.label)
+    assert [c.label for c in part if c.role != "kept"] == [c.label for c in whole if c.role != "kept"]
+    far = [c.label for c in part if c.role == "kept"]
+    assert 11 <= len(far) <= 13
+    assert {world.SUBJECTS[s].family for s in far if s in world.SUBJECTS} >= {"fish", "dogs", "outfits", "tools"}
+    assert protocol.lock["fraction"] == 0.25
+
+
+@pytest.mark.parametrize("field", ["images", "kept_images", "sibling_images", "steps", "fraction"])
 @pytest.mark.parametrize("value", [0, 5000])
 def test_nonsense_is_refused(field: str, value: int):
     with pytest.raises(BadInput, match=rf"protocol\.{field}={value}"):
