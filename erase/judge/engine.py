@@ -166,7 +166,8 @@ class Engine:
 
         def see() -> Tensor:
             first, end = own.start // self.CHUNK, -(-own.stop // self.CHUNK)
-            return torch.cat([shard.images() for shard in shards[first:end]])[own.start - first * self.CHUNK :][: len(cell.seeds)]
+            together = torch.cat([shard.images() for shard in shards[first:end]])
+            return together[own.start - first * self.CHUNK : own.stop - first * self.CHUNK]
 
         own_scores = {name: values[own] for name, values in scores.items()}
         return Judged(cell, see, own_scores, self.judge.labels, self.judge.thresholds)
