@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -63,12 +62,8 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
 
     method = objective(config, loaded, folder, cache / "bank")
     model, concepts = method.model, method.concepts
-    if judge.name == "drawings" and model.words is None:
-        warnings.warn(
-            f"judge=drawings knows the miniature's pictures alone, its figures of {model.source_name} mean nothing: "
-            "python -m erase.evaluate has judges for it.",
-            stacklevel=2,
-        )
+    judge.suit(model)
+    judge = judge.among(concepts, protocol.others(concepts)).to(trainer.device)
     if trainer.compile:
         model.modules["unet"].compile()
     if trainer.processes > 1 and not method.divisible:

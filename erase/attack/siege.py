@@ -14,7 +14,7 @@ from tqdm import tqdm
 from erase.attack import Attack, Ground, Job, Turn
 from erase.errors import BadInput
 from erase.files import whole
-from erase.judge.drawings import Drawings as Judge
+from erase.judge import Judge
 from erase.metric import Share
 from erase.model.text_to_image import Conditioning
 from erase.protocol.drawings import Drawings as Protocol
@@ -97,7 +97,7 @@ class Siege:
         """Whether the judge sees each job's concept in the picture of what is `heard`, a row a job."""
         seeds = [job.seed for job in jobs]
         images = self.ground.model.draw(heard, seeds, self.protocol.steps, self.protocol.guidance_scale)
-        said = self.judge.probabilities(images)
+        said = self.judge.score(images, [job.named for job in jobs])
         return [self.judge.labels[j.head][int(said[j.head][i].argmax())] == j.label for i, j in enumerate(jobs)]
 
     def _end(self, turn: Turn, text: str, alone: bool) -> None:

@@ -17,7 +17,7 @@ from erase.cache import once, told
 from erase.command import build
 from erase.concept import Concept, says
 from erase.errors import BadInput, Busy
-from erase.judge.drawings import Drawings as Judge
+from erase.judge import Judge
 from erase.model.edit import Edit
 from erase.model.text_to_image import TextToImage
 from erase.protocol.drawings import Drawings as Protocol
@@ -40,7 +40,8 @@ class Victims:
         self.concepts = [Concept.read(c) for c in edit.about["concepts"]]
         drawn = OmegaConf.create({**self.settings["protocol"], "images": config.prompts})
         self.protocol: Protocol = build(drawn, "protocol")
-        self.judge = Judge()
+        judge: Judge = build(OmegaConf.create(self.settings["judge"]), "judge")
+        self.judge = judge.among(self.concepts, self.protocol.others(self.concepts)).to(self.device)
         self.jobs = jobs(self.concepts, self.protocol, self.judge, config.start)
         self.cache = Path(config.cache).expanduser()
 

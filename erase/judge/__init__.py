@@ -2,13 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 
 from erase.concept import Concept
 from erase.errors import BadInput
+
+if TYPE_CHECKING:
+    from erase.model.text_to_image import TextToImage
 
 
 class Judge(ABC):
@@ -45,6 +48,9 @@ class Judge(ABC):
         """Told what will be asked: `concepts`, and the prompts of labels they are to be told from. Who needs no telling
         gives itself."""
         return self
+
+    def suit(self, model: "TextToImage") -> None:  # noqa: B027
+        """BadInput where it knows nothing of what such a model draws."""
 
     def to(self, device: torch.device) -> Self:
         """Look from now on with `device`, if it can."""

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTokenizer
 
 from erase.concept import Concept
+from erase.errors import BadInput
 from erase.judge import Judge, thresholds
 from erase.judge.zero_shot import HEAD, ZeroShot
 from erase.miniature import WEIGHTS, world
 from erase.miniature.networks import Classifier
+from erase.model.text_to_image import TextToImage
 
 
 class Drawings(Judge):
@@ -42,6 +44,10 @@ class Drawings(Judge):
 
     def label(self, phrase: str) -> tuple[str, str] | None:
         return world.label(phrase) or (self.zero_shot.label(phrase) if self.zero_shot else None)
+
+    def suit(self, model: TextToImage) -> None:
+        if model.words is None:
+            raise BadInput(f"judge=drawings knows the miniature's pictures, not {model.source_name}'s: judge=clip, for one.")
 
     def among(self, concepts: Sequence[Concept], others: Mapping[str, str]) -> Self:
         unknown = [c for c in concepts if not any(map(world.label, c.phrases))]

@@ -35,11 +35,12 @@ class Trial:
         cls, candidate: Candidate, load: Load, base: str | None, judge: Judge, protocol: Protocol, cache: Path, trainer: Trainer
     ) -> "Trial":
         """Draw what is not drawn yet, and let the judge look. BadInput for what cannot be judged."""
-        judge = judge.among(candidate.concepts, protocol.others)
+        judge = judge.among(candidate.concepts, protocol.others(candidate.concepts))
         cells = protocol.cells(candidate.concepts, judge.label)
         if not cells:
             raise BadInput(f"run={candidate.given}: this protocol asks nothing about it; concept=<what was erased>.")
         model, other = candidate.open(load, base)
+        judge.suit(model)
         truth, edit = candidate.truth(model, judge), candidate.edit
         for loaded in {id(m): m for m in (model, other) if m}.values():
             loaded.to(trainer.device)

@@ -102,6 +102,9 @@ class TextToImage(ABC):
     the originals put in their place by `torch.func.functional_call`.
     """
 
+    source_name: str
+    """Where it is from, as the user says it."""
+
     def __init__(self, pipe: DiffusionPipeline, modules: dict[str, nn.Module], precision: torch.dtype) -> None:
         self.pipe, self.modules, self.precision = pipe, modules, precision
         self.cost = Cost()

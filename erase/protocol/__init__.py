@@ -47,9 +47,8 @@ class Protocol(ABC):
     def lock(self) -> Mapping[str, Any]:
         """All that pictures and figures depend on besides model and judge."""
 
-    @property
-    def others(self) -> dict[str, str]:
-        """Labels and prompts that an unknown concept is told from, by a judge who has to be told."""
+    def others(self, erased: Sequence[Concept]) -> dict[str, str]:
+        """Labels and prompts that concepts are told from, by a judge who has to be told."""
         return {}
 
     @abstractmethod

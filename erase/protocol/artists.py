@@ -26,8 +26,7 @@ class Artists(Prompts):
     file = "a list of prompts in artists' styles"
     columns: ClassVar[dict[str, tuple[str, ...]]] = {**Prompts.columns, "artist": ("artist", "style")}
 
-    @property
-    def others(self) -> dict[str, str]:
+    def others(self, erased: Sequence[Concept]) -> dict[str, str]:
         return {name: f"a painting in the style of {name}" for name in self._artists}
 
     @property

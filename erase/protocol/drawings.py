@@ -15,6 +15,9 @@ from erase.metric.measure import ENOUGH, Measure, Sets, apart, measure, of_role
 from erase.miniature import world
 from erase.protocol import Cell, Label, Protocol
 
+Name = tuple[str, str]
+"""Head and label."""
+
 Item = TypeVar("Item")
 SEEDS = 500
 """Seeds that a cell has to itself."""
@@ -62,45 +65,60 @@ class Drawings(Protocol):
         more |= {"fraction": self.fraction} if self.fraction < 1 else {}
         return {n: getattr(self, n) for n in names} | {n: value for n, value in more.items() if value is not None}
 
-    @property
-    def others(self) -> dict[str, str]:
-        return {s: f"a photo of {world.describe(s, s)}" for s in world.SUBJECTS}
+    def others(self, erased: Sequence[Concept]) -> dict[str, str]:
+        """A style is told from the other styles and from photos, all else from the subjects."""
+        kinds = {(world.label(p) or ("subject", ""))[0] for concept in erased for p in concept.prompts} or {"subject"}
+        found = {s: f"a photo of {world.describe(s, s)}" for s in world.SUBJECTS} if kinds != {"style"} else {}
+        styles = {s: style.templates[0].format("a thing") for s, style in world.STYLES.items()} if "style" in kinds else {}
+        return found | styles
 
     def cells(self, erased: Sequence[Concept], judged: Label) -> list[Cell]:
-        targets: dict[tuple[str, str], list[str]] = {}
-        for phrase in (p for concept in erased for p in (*concept.prompts, *concept.synonyms)):
+        """Of what the judge has labels for; what things are called here may have another name there."""
+        phrases = [p for concept in erased for p in (*concept.prompts, *concept.synonyms)]
+        asked: dict[tuple[Name, Name | None], list[str]] = {}
+        for phrase in phrases:
             if found := judged(phrase):
-                targets.setdefault(found, []).append(phrase)
+                asked.setdefault((found, world.label(phrase)), []).append(phrase)
+        named, targets = {name for name, _ in asked}, {known for _, known in asked if known}
         families = {("style", "")} if any(head == "style" for head, _ in targets) else set()
         families |= {("subject", world.SUBJECTS[label].family) for head, label in targets if head == "subject"}
         cells = []
-        for (head, label), phrases in sorted(targets.items()):
-            cells.append(self._cell("concept", head, label, self._own(head, label, phrases)))
-            if held_out := self._held_out(head, label):
-                cells.append(self._cell("synonyms", head, label, held_out))
+        for (name, known), said in sorted(asked.items(), key=lambda item: (item[0][0], item[0][1] or item[0][0])):
+            cells.append(self._cell("concept", name, known, self._own(*known, said) if known else said))
+            if known and (held_out := self._held_out(*known)):
+                cells.append(self._cell("synonyms", name, known, held_out))
         kept = [("subject", s) for s in world.SUBJECTS] + [("style", s) for s in world.STYLES if s != world.PLAIN]
         for i, (head, label) in enumerate(kept):
             family = world.SUBJECTS[label].family if head == "subject" else ""
             role = "sibling" if (head, family) in families else "kept"
             place = int(self.fraction * i)  # among those that are judged
-            if (head, label) not in targets and (role == "sibling" or place < int(self.fraction * (i + 1))):
+            if role == "kept" and place == int(self.fraction * (i + 1)):
+                continue
+            asks = judged(label)
+            if (head, label) not in targets and asks and asks not in named:
                 # with a count of their own, siblings share no batch with others: these are the same whatever is erased
                 apart = self.sibling_images != self.kept_images
                 batch = f"{role} {head} {family}" if apart else f"kept {place // 8}"
-                cells.append(self._cell(role, head, label, self._said(head, label, [label]), batch))
+                cells.append(self._cell(role, asks, (head, label), self._said(head, label, [label]), batch))
         for colour in world.COLOURS if self.colour_images else ():
-            if ("colour", colour) not in targets:
-                cells.append(self._cell("kept", "colour", colour, self._said("colour", colour, [colour]), "colours"))
-        return cells + (self._combinations(targets) if self.combination_images else [])
+            known = ("colour", colour)
+            if known not in targets and judged(colour) == known:
+                cells.append(self._cell("kept", known, known, self._said(*known, [colour]), "colours"))
+        return cells + (self._combinations(targets, judged) if self.combination_images else [])
 
-    def _combinations(self, targets: Collection[tuple[str, str]]) -> list[Cell]:
-        """Subject, colour and style that were in no picture together, of which nothing is to be erased."""
+    def _combinations(self, targets: Collection[Name], judged: Label) -> list[Cell]:
+        """Subject, colour and style that were in no picture together, of which nothing is to be erased.
+
+        A judge that does not name all three by these names is asked none.
+        """
         heads = ("subject", "colour", "style")
         whole = [c for c in product(world.SUBJECTS, world.COLOURS, world.STYLES) if world.held_out(*c)]
         cells = []
         for i, (subject, colour, style) in enumerate(whole):
             also = (("colour", colour), *((("style", style),) if style != world.PLAIN else ()))
-            if not {*targets} & {*zip(heads, (subject, colour, style), strict=True)}:
+            names = {*zip(heads, (subject, colour, style), strict=True)}
+            named = all(judged(label) == (head, label) for head, label in names if label != world.PLAIN)
+            if named and not {*targets} & names:
                 prompt = world.STYLES[style].templates[0].format(world.describe(subject, subject, colour))
                 start = self.seed * 1_000_000 + (200 + i) * SEEDS
                 seeds = tuple(range(start, start + (self.combination_images or 0)))
@@ -169,15 +187,16 @@ class Drawings(Protocol):
     def _fewest(judged: Sequence[Judged]) -> int:
         return min(map(len, of_role(judged, *KEPT)), default=0)
 
-    def _cell(self, role: str, head: str, label: str, prompts: Sequence[str], batch: str = "erased") -> Cell:
+    def _cell(self, role: str, name: Name, known: Name | None, prompts: Sequence[str], batch: str = "erased") -> Cell:
+        """Pictures that the judge is to give `name`, of what is `known` here as head and label."""
         kinds = [*world.SUBJECTS, *world.STYLES, *world.COLOURS]
-        place = kinds.index(label) if label in kinds else len(kinds)  # who was told a concept of its own
+        place = kinds.index(known[1]) if known else len(kinds)  # who was told a concept of its own
         start = self.seed * 1_000_000 + (2 * place + (role == "synonyms")) * SEEDS
         count = {"sibling": self.sibling_images, "kept": self.kept_images}.get(role, self.images)
         if batch == "colours" and self.colour_images:
             count = self.colour_images
         cycled = tuple(prompts[i % len(prompts)] for i in range(count))
-        return Cell(role, head, label, batch, cycled, tuple(range(start, start + count)))
+        return Cell(role, *name, batch, cycled, tuple(range(start, start + count)))
 
     def unnamed(self, head: str, label: str) -> list[str]:
         """Prompts that leave out what `label` names, from which an attacker begins: places; of a style, subjects in places.
@@ -185,6 +204,7 @@ class Drawings(Protocol):
         Nobody is in them: of a person whose clothes nobody names, the unedited model draws every other without.
         """
         wheres = [where for place in world.PLACES.values() for where in place]
+        head, label = world.label(label) or ("subject", label)  # the judge's are others
         if head == "subject":
             return _spread(wheres)
         things = [world.describe(s, s) for s in world.SUBJECTS if s != "nude"]
@@ -192,7 +212,10 @@ class Drawings(Protocol):
 
     def paraphrases(self, head: str, label: str) -> list[str]:
         """Prompts that say `label` in none of the words that an erasing config has: held out, then in places and styles."""
-        first = self._held_out(head, label)
+        known = world.label(label)  # the judge's names may be others
+        if not known:
+            return []
+        (head, label), first = known, self._held_out(*known)
         if head != "subject":
             return first
         wheres = [where for place in world.PLACES.values() for where in place]

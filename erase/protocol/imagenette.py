@@ -46,8 +46,7 @@ class Imagenette(Protocol):
         """Of each class."""
         return max(1, round(self.fraction * IMAGES))
 
-    @property
-    def others(self) -> dict[str, str]:
+    def others(self, erased: Sequence[Concept]) -> dict[str, str]:
         return {name: f"a photo of a {name}" for name in CLASSES}
 
     def cells(self, erased: Sequence[Concept], judged: Label) -> list[Cell]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from erase.concept import Concept
 from erase.errors import BadInput
 from erase.protocol import Cell, Protocol
 
@@ -87,8 +88,7 @@ class Prompts(Protocol):
         except (ValueError, TypeError) as e:
             raise BadInput(f"protocol.prompts={self.path}: {said!r} is no seed, in row {number + 1}.") from e
 
-    @property
-    def others(self) -> dict[str, str]:
+    def others(self, erased: Sequence[Concept]) -> dict[str, str]:
         return {"anything else": "a photo"}
 
     @property

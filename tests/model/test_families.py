@@ -1,14 +1,16 @@
 """Every family behind the door: pictures as diffusers draws them, five steps of every method, and the way back."""
 
 import gc
+import json
 import re
 from pathlib import Path
 
 import families
+import hub
 import lightning as L
 import pytest
 import torch
-from conftest import Once, composed
+from conftest import QUICK, Command, Once, composed
 from diffusers import DDIMScheduler
 from huggingface_hub.errors import GatedRepoError, RemoteEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 from safetensors.torch import save_file
@@ -216,6 +218,24 @@ def test_offline_says_what_is_missing_and_how_to_get_it(source: str):
     assert f"`hf download {MOVED.get(source, source)}`" in said
     assert said.endswith(f"; it has moved: model.source={MOVED[source]}." if source in MOVED else "a folder that holds it.")
     assert "\n" not in said
+
+
+def test_a_run_is_judged_by_clip(once: Once, command: Command, tmp_path: Path):
+    source, clip = once("sd1", lambda at: families.make("sd1", at)), hub.clip(tmp_path / "clip")
+    fields = ["method=esd", "concept=nudity", "model=sd14", f"model.source={source}", "logger=none", *QUICK]
+    done = command("train", *fields, "judge=drawings")
+    assert done.returncode == 2
+    assert done.stderr.startswith("judge=drawings knows the miniature's pictures, not ")
+    assert not [*tmp_path.glob("outputs/*")]
+    done = command("train", *fields, f"judge.source={clip}")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "outputs" / "esd-nudity-0" / "metrics.json").read_text())
+    assert {"esr_1", "esr_1_synonyms", "psr_1_siblings", "psr_1/coat", "psr_1/school bus", "clip_score"} <= {*found["figures"]}
+    small = [o for o in QUICK if o.startswith("protocol.")]
+    done = command("evaluate", "run=outputs/esd-nudity-0", "judge=clip", f"judge.source={clip}", *small)
+    assert done.returncode == 0, done.stderr
+    evaluated = json.loads((tmp_path / "outputs/esd-nudity-0/evaluations/quick-clip.json").read_text())
+    assert evaluated["figures"] == found["figures"]
 
 
 def test_selected_weights_are_those_of_the_paper(once: Once):

@@ -1,9 +1,11 @@
 """What the quick protocol asks."""
 
 import pytest
+import torch
 
 from erase.concept import Concept
 from erase.errors import BadInput
+from erase.judge.zero_shot import ZeroShot
 from erase.miniature import world
 from erase.protocol.drawings import Drawings
 
@@ -111,6 +113,44 @@ def test_batches_of_far_labels_are_the_same_whatever_is_erased():
         assert all(whole[name] == batch for name, batch in kept.items())
         apart = {c.batch for c in cells(erased, sibling_images=12) if c.role != "kept"}
         assert not apart & {*kept}
+
+
+def told(protocol: Drawings, *concepts: Concept) -> dict[str, tuple[str, ...]]:
+    """What a judge is told who has no labels of his own."""
+    return {c.name: c.phrases for c in concepts} | {n: (p,) for n, p in protocol.others(concepts).items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt", "known"), [("nudity", "a nude person", "nude"), ("van_gogh", "van gogh", "van gogh")]
+)
+def test_a_judge_with_other_names_is_asked_the_same(name: str, prompt: str, known: str):
+    protocol, concept = Drawings(8, 2, 20, 4.0, sibling_images=4), Concept(name, (prompt, known))
+    given = told(protocol, concept)
+    zero_shot = ZeroShot(given, lambda said: torch.ones(len(said), 2))
+    asked, own = protocol.cells([concept], zero_shot.label), protocol.cells([concept], world.label)
+    assert {c.head for c in asked} == {"clip"}
+    assert {c.label for c in asked} <= {*given}
+    assert [c.label for c in asked if c.role in ("concept", "synonyms")] == [name, name]
+    whole = {c.label: c for c in own if c.role in ("sibling", "kept")}
+    heads = {c.head for c in own if c.role in ("concept", "sibling")}
+    assert [c.label for c in asked if c.role in ("sibling", "kept")] == [n for n, c in whole.items() if {c.head} == heads]
+    for cell, same in [(c, whole[c.label]) for c in asked if c.label in whole]:
+        assert (cell.role, cell.prompts, cell.seeds, cell.batch) == (same.role, same.prompts, same.seeds, same.batch)
+    for role in ("concept", "synonyms"):
+        (cell,), (same,) = ([c for c in cells if c.role == role] for cells in (asked, own))
+        assert (cell.prompts, cell.seeds) == (same.prompts, same.seeds)
+    assert protocol.paraphrases("clip", name) == protocol.paraphrases(own[0].head, known)
+    assert protocol.unnamed("clip", name) == protocol.unnamed(own[0].head, known)
+
+
+def test_a_judge_who_has_few_labels_is_asked_for_these():
+    names = {"church", "tench", "barn"}
+    found = Drawings(8, 2, 20, 4.0, colour_images=1, combination_images=1).cells(
+        [Concept("church", ("a photo of a church",))], lambda said: next((("imagenet", n) for n in names if n in said), None)
+    )
+    assert {(c.role, c.label) for c in found} == {
+        ("concept", "church"), ("synonyms", "church"), ("sibling", "barn"), ("kept", "tench"),
+    }  # fmt: skip
 
 
 def test_a_fraction_is_spread_over_all_but_the_family():

@@ -35,7 +35,7 @@ def file(path: Path, *rows: tuple[object, ...]) -> str:
 
 def both(protocol: Protocol, judge: Judge | Clip | Classifier, erased: list[Concept], model: StableDiffusion, store: Path):
     """Judged by the unedited model and by one that is edited anyhow."""
-    judge = judge.among(erased, protocol.others)
+    judge = judge.among(erased, protocol.others(erased))
     protocol.meet(judge)
     cells, engine = protocol.cells(erased, judge.label), Engine(model, judge, protocol, store)
     before = engine.judge_cells(cells, "", None)
