@@ -14,6 +14,7 @@ def main(config: DictConfig) -> None:
     """Judge what `config` names, write down and print what comes out, and hold it against the gates."""
     from hydra.core.hydra_config import HydraConfig
 
+    from erase.errors import BadInput
     from erase.judge.candidate import Candidate
     from erase.judge.trial import Trial
     from erase.model.text_to_image import TextToImage
@@ -22,8 +23,13 @@ def main(config: DictConfig) -> None:
     from erase.record.gates import Gates
     from erase.record.run import peak_memory, reset_peak_memory
 
-    gates, sides = Gates(OmegaConf.to_container(config.gates)), _given(config.run)  # type: ignore[arg-type]
-    candidates = [[Candidate.find(name, _concepts(config)) for name in side] for side in sides]
+    gates = Gates(OmegaConf.to_container(config.gates))  # type: ignore[arg-type]
+    if config.edits and config.run is not None:
+        raise BadInput("run and edits are two questions: ask one of them.")
+    if config.edits:
+        candidates = [[candidate] for candidate in Candidate.stacked(config.edits)]
+    else:
+        candidates = [[Candidate.find(name, _concepts(config)) for name in side] for side in _given(config.run)]
     judge, protocol, trainer = (build(config[part], part) for part in ("judge", "protocol", "trainer"))
     choices = HydraConfig.get().runtime.choices
     name = f"{choices['protocol']}-{choices['judge']}"
@@ -34,7 +40,7 @@ def main(config: DictConfig) -> None:
         model: TextToImage = build(OmegaConf.create(node), "model", precision=trainer.precision)
         return model
 
-    trials: list[list[Trial]] = [[] for _ in sides]
+    trials: list[list[Trial]] = [[] for _ in candidates]
     with trainer:
         for side, made in zip(candidates, trials, strict=True):
             for candidate in side:
@@ -43,7 +49,7 @@ def main(config: DictConfig) -> None:
                 trial.cost["peak_memory_bytes"] = peak_memory(trainer.device)
                 made.append(trial)
                 found = result(trial, choices["protocol"])
-                at = write(trial, found, _folder(config.out, candidate), name)
+                at = write(trial, found, _folder(config, candidates, candidate), name)
                 evaluation_table(candidate.name, found, at)
     if sum(map(len, trials)) == 1:
         gates.check(found["figures"])
@@ -60,7 +66,7 @@ def _together(config: DictConfig, trials: list[list[Any]], name: str, gates: Any
 
     each = [trial for side in trials for trial in side]
     alike(each)
-    sides = trials if any(len(side) > 1 for side in trials) else _by_kind(each)
+    sides = trials if config.edits or any(len(side) > 1 for side in trials) else _by_kind(each)
     words = ["+".join(trial.candidate.name for trial in side) for side in sides]
     measured = [[trial.measures for trial in side] for side in sides]
     found: dict[str, Any] = {"pooled": {}, "compared": {}}
@@ -69,7 +75,8 @@ def _together(config: DictConfig, trials: list[list[Any]], name: str, gates: Any
             found["pooled"][label] = pooled(measures, side[0].unedited)
     for label, measures in zip(words[1:], measured[1:], strict=True):
         found["compared"][f"{words[0]} / {label}"] = compared(measured[0], measures)
-    at = write_comparison(found, each, Path(config.out or Path("evaluations", "-".join(words))), f"{name}-together")
+    place = Path("evaluations", words[0] if config.edits else "-".join(words))
+    at = write_comparison(found, each, Path(config.out or place), f"{name}-together")
     comparison_table(found, at)
     if len(sides) == 1:
         gates.check(found["pooled"][words[0]])
@@ -84,7 +91,7 @@ def _given(run: Any) -> list[list[str]]:
     listed: Any = OmegaConf.to_container(run) if OmegaConf.is_list(run) else [run]
     sides: list[list[str]] = [side if isinstance(side, list) else [side] for side in listed]
     if not sides or not all(side and all(isinstance(name, str) for name in side) for side in sides):
-        raise BadInput(f"run={run} must be a run, an edit, a pipeline's folder or a hub id, or a list of them.")
+        raise BadInput(f"run={run} must be a run, an edit, a pipeline's folder or a hub id, or a list of them; or edits=[…].")
     return sides
 
 
@@ -95,9 +102,12 @@ def _concepts(config: DictConfig) -> list[Any]:
     return resolve(said.members, said.prompts, said.synonyms) if said.members else []
 
 
-def _folder(out: str | None, candidate: Any) -> Path:
-    if out:
-        return Path(out)
+def _folder(config: DictConfig, candidates: list[list[Any]], candidate: Any) -> Path:
+    """Where the results of one of `candidates` go: a run's to the run, unless it is asked for more than it erases."""
+    if config.out:
+        return Path(config.out, candidate.name) if sum(map(len, candidates)) > 1 else Path(config.out)
+    if config.edits:
+        return Path("evaluations", candidates[0][0].name, candidate.name)
     return candidate.folder / "evaluations" if candidate.folder else Path("evaluations", candidate.name)
 
 

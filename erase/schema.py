@@ -64,7 +64,8 @@ class Evaluate:
     judge: Any = MISSING
     protocol: Any = MISSING
     trainer: Any = MISSING
-    run: Any = MISSING
+    run: Any = None
+    edits: list[str] = field(default_factory=list)
     base: str | None = None
     concept: Concepts = field(default_factory=Concepts)
     gates: dict[str, Any] = field(default_factory=dict)

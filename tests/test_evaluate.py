@@ -10,7 +10,10 @@ import hub
 import pyarrow.parquet as pq
 import pytest
 from conftest import QUICK, Command
+from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
+
+from erase.command import CONF
 
 SMALL = [o for o in QUICK if o.startswith("protocol.")]
 
@@ -54,6 +57,36 @@ def test_a_run_an_edit_and_an_exported_folder_are_one_model(run: Path, command: 
         assert figure == {n: v for n, v in own["figures"][name].items() if not n.startswith("retrained")}, name
     assert plain["lock"]["edit"] is None
     assert plain["cost"]["forwards"] > 0
+
+
+def test_edits_that_stand_together_are_held_against_each_alone(finished: Path, command: Command, tmp_path: Path):
+    edits = {}
+    for name, scale in (("church", 1.0), ("tench", 1.5)):
+        folder = tmp_path / name / "edit"
+        folder.mkdir(parents=True)
+        tensors = load_file(finished / "edit" / "edit.safetensors")
+        some = {n: t * scale for i, (n, t) in enumerate(tensors.items()) if scale == 1 or i % 2}  # half of them move in both
+        save_file(some, folder / "edit.safetensors")
+        about = json.loads((finished / "edit" / "edit.json").read_text())
+        told = OmegaConf.load(CONF / "concept" / f"{name}.yaml").members[name]
+        about["concepts"] = [{"name": name, "prompts": [*told.prompts], "synonyms": [*told.synonyms]}]
+        (folder / "edit.json").write_text(json.dumps(about))
+        edits[name] = folder.parent
+    done = command("evaluate", f"edits=[{edits['church']},{edits['tench']}]", *SMALL)
+    assert done.returncode == 0, done.stderr
+    place = tmp_path / "evaluations" / "church+tench"
+    compared = result(place)["compared"]
+    assert [*compared] == ["church+tench / church", "church+tench / tench"]
+    each = {name: result(place / name) for name in ("church+tench", "church", "tench")}
+    for found in each.values():
+        assert {"esr_1/church", "esr_1/tench", "esr_1", "psr_1"} <= {*found["figures"]}
+        assert [c["name"] for c in found["concepts"]] == ["church", "tench"]
+    assert len({found["lock"]["edit"] for found in each.values()}) == 3
+    assert command("export", f"edits=[{edits['church']},{edits['tench']}]", "out=both").returncode == 0
+    done = command("evaluate", "run=both", "base=miniature", "concept=[church,tench]", "out=x", *SMALL)
+    assert done.returncode == 0, done.stderr
+    for name, figure in result(tmp_path / "x")["figures"].items():
+        assert figure["after"] == pytest.approx(each["church+tench"]["figures"][name]["after"], abs=1e-3), name
 
 
 def test_a_stranger_is_judged_alone_and_by_all_labels(command: Command, tmp_path: Path):
@@ -143,6 +176,9 @@ def test_seeds_are_pooled(run: Path, command: Command, tmp_path: Path):
     [
         (["run=nowhere/to-be-found"], "model.source=nowhere/to-be-found is not in the cache"),
         (["run=[]"], r"run=[] must be a run"),
+        ([], "run=None must be a run, an edit, a pipeline's folder or a hub id, or a list of them; or edits=[…]"),
+        (["edits=[miniature]"], "edits=[miniature] must be two or more edits, or runs that have made one, each once."),
+        (["edits=[x,y]", "run=x"], "run and edits are two questions: ask one of them."),
         (["run=.", "out=x"], "run=. holds no run (status.json), no edit (edit.json) and no pipeline (model_index.json)."),
         (["run=miniature", "gates.esr_1=1"], "gates.esr_1=1 must be gates.<figure>.min=<number>"),
         (["run=miniature", "judge.threshold=2.0"], "judge.threshold=2.0 must be between 0 and 1"),

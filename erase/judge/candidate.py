@@ -1,7 +1,7 @@
 """This file is who is judged: a run, an edit, or any pipeline, with the model that it is held against."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from erase.concept import Concept
 from erase.errors import BadInput
 from erase.judge import Judge
 from erase.model.edit import Edit
+from erase.model.ledger import Ledger
 from erase.model.retrained import Retrained
 from erase.model.text_to_image import TextToImage
 
@@ -26,6 +27,7 @@ class Candidate:
     folder: Path | None = None  # of a run, where pictures and results go
     edit: Edit | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    stack: tuple[Edit, ...] = ()  # edits that stand together: `edit` is all of them, once there is a model
 
     @classmethod
     def find(cls, given: str, concepts: Sequence[Concept]) -> "Candidate":
@@ -46,14 +48,32 @@ class Candidate:
         name = path.stem if file and path.stem != "edit" else (where.parent if where.name == "edit" else where).name
         return cls(name, given, list(concepts) or told, run, edit, edit.about.get("config", {}))
 
+    @classmethod
+    def stacked(cls, given: Sequence[str]) -> "list[Candidate]":
+        """The edits of these runs or folders in one model, then each alone; all are asked about all that is erased.
+
+        BadInput for what is no edit, or for less than two.
+        """
+        alone = [cls.find(name, ()) for name in given]
+        edits = [one.edit for one in alone if one.edit]
+        if not len(given) == len({one.given for one in alone}) == len(edits) > 1:
+            raise BadInput(f"edits=[{', '.join(given)}] must be two or more edits, or runs that have made one, each once.")
+        concepts = list(dict.fromkeys(concept for one in alone for concept in one.concepts))
+        together = cls("+".join(one.name for one in alone), f"[{', '.join(given)}]", concepts, stack=(*edits,))
+        together.settings = alone[0].settings
+        return [replace(one, concepts=concepts) for one in (together, *alone)]
+
     def open(self, load: Load, base: str | None) -> tuple[TextToImage, TextToImage | None]:
         """The model that is judged, and the one that it is held against: of an edit both are one, whose weights move."""
-        if not self.edit:
+        if not self.edit and not self.stack:
             return load(None, self.given), load(None, base) if base else None
         if not self.settings and not base:
             raise BadInput(f"run={self.given} does not say what it was made for: base=<a pipeline's folder or a hub id>.")
         model = load(self.settings.get("model"), base)
-        self.edit.undo(self.edit.apply(model.pipe))  # does it fit?
+        ledger = Ledger.of(model.pipe)
+        ledger.order(model.pipe, self.stack or [edit for edit in (self.edit,) if edit])  # do they fit?
+        self.edit = Edit.of(model.pipe)
+        ledger.order(model.pipe, ())
         model.move(self.edit.tensors)
         model.put(self.edit.tensors)
         return model, model

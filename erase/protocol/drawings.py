@@ -131,9 +131,10 @@ class Drawings(Protocol):
     ) -> dict[str, Measure]:
         """Erasing success rates (label not top-1) and preservation success rates (label top-1), shares between 0 and 1.
 
-        esr_1, esr_1_synonyms, psr_1 (all kept), psr_1_siblings, psr_1_combinations, psr_1/<label>; top-5 where the head has 15
-        labels or more; clip_score of kept pictures. What is said of all that was kept counts every label alike: its first
-        pictures, as many as the label with the fewest has. And `distance_clip/…`, from the retrained network's pictures: 1 −
+        esr_1 (of several erased, each esr_1/<label> too), esr_1_synonyms, psr_1 (all kept), psr_1_siblings,
+        psr_1_combinations, psr_1/<label>; top-5 where the head has 15 labels or more; clip_score of kept pictures. What is said
+        of all that was kept counts every label alike: its first pictures, as many as the label with the fewest has. And
+        `distance_clip/…`, from the retrained network's pictures: 1 −
         cosine of the judge's CLIP features of a pair with the same prompt and noise, of `erased` pictures (own words and
         synonyms), of `siblings`, and of those `far` from it, where the unedited model's distance is what training anew
         changes by itself.
@@ -147,6 +148,9 @@ class Drawings(Protocol):
 
         add("esr_1", of_role(judged, "concept"), lambda j: ~j.hits)
         add("esr_1_synonyms", of_role(judged, "synonyms"), lambda j: ~j.hits)
+        own = of_role(judged, "concept")
+        for cell in own if len(own) > 1 else ():
+            add(f"esr_1/{cell.cell.label}", [c for c in own if c.cell.label == cell.cell.label], lambda j: ~j.hits)
         add("psr_1", kept, lambda j: j.hits[:fewest])
         add("psr_1_siblings", of_role(judged, "sibling"), lambda j: j.hits)
         add("psr_1_combinations", of_role(judged, "combination"), lambda j: j.hits)
