@@ -17,7 +17,7 @@ test: .venv/tested
 	$(BIN)/python -m pytest
 
 proof: .venv/tested
-	$(BIN)/python -m pytest -n 0 -m proof tests/test_proof.py
+	$(BIN)/python -m pytest -n 0 -m proof tests/test_proof.py tests/test_slurm.py
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/forms.py

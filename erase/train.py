@@ -135,7 +135,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
             lock["precision"] = str(model.precision)
             if truth:
                 lock["retrained"] = truth.digest
-            result = {"lock": lock, "figures": found, "cost": cost}
+            result = {"lock": lock, "judge": judge.about, "figures": found, "cost": cost}
             if passing:
                 result["checkpoints"] = run.checkpoints() | {
                     str(step): figures(protocol, before, judged, retrained) for step, judged in passed.items()

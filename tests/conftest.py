@@ -155,18 +155,18 @@ def retrain(folder: Path, model: StableDiffusion, label: str, scale: float = 1.0
 def train(at: Path, cache: Path, *arguments: str, **environment: str) -> None:
     """`python -m erase.train` in the folder `at`; what it printed is printed.txt."""
     env = {**os.environ, "ERASE_CACHE": str(cache), **environment}
-    done = forked.run("erase.train", [*arguments, *QUICK], at, env)
+    done = forked.run("erase.train", [*QUICK, *arguments], at, env)
     assert done.returncode == 0, done.stderr
     (at / "printed.txt").write_text(done.stdout)
 
 
 @pytest.fixture(scope="session")
 def held(cache: Path, once: Once) -> Path:
-    """A small finished run that is held against a network retrained without its concept, for tests that only look."""
+    """A small finished run, judged by all labels, held against a network retrained without its concept: to look at."""
 
     def make(at: Path) -> None:
         retrain(at / "truths", StableDiffusion("miniature"), "church")
-        train(at, cache, "+method=esd", "concept=church", f"model.retrained={at / 'truths'}")
+        train(at, cache, "+method=esd", "concept=church", f"model.retrained={at / 'truths'}", "protocol.fraction=1.0")
 
     return once("held", make) / "outputs" / "esd-church-0"
 

@@ -6,9 +6,12 @@ import runpy
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+SILENT = (Path(os.devnull), Path(os.devnull))
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     [
@@ -23,11 +26,28 @@ def run(module: str, arguments: Sequence[str], cwd: Path, environment: Mapping[s
     """`python -m module` with `arguments`, what it said and its exit code."""
     with tempfile.TemporaryDirectory() as folder:
         said = [Path(folder, name) for name in ("out", "err")]
-        process = SERVER.Process(target=_main, args=(module, [*arguments], cwd, dict(environment), said))
-        process.start()
+        process = start(module, arguments, cwd, environment, said)
         process.join()
         out, err = (path.read_text() for path in said)
     return subprocess.CompletedProcess([module, *arguments], process.exitcode or 0, out, err)
+
+
+def start(
+    module: str, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], said: Sequence[Path] = SILENT
+) -> BaseProcess:
+    """The same, under way: someone may kill it."""
+    process = SERVER.Process(target=_main, args=(module, [*arguments], cwd, dict(environment), [*said]))
+    process.start()
+    return process
+
+
+def kill(process: BaseProcess, when: Callable[[], bool]) -> None:
+    """End it as soon as `when` says so, with no notice."""
+    while not when():
+        assert process.exitcode is None, "finished before it could be killed"
+        time.sleep(0.005)
+    process.kill()
+    process.join()
 
 
 def _main(module: str, arguments: list[str], cwd: Path, environment: dict[str, str], said: list[Path]) -> None:

@@ -35,6 +35,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     assert script("stop", at).returncode == 0
 
 
+@pytest.mark.proof
 def test_pre_empted_and_queued_again_it_ends_as_if_undisturbed(
     slurm: dict[str, str], command: Command, cache: Path, tmp_path: Path
 ):

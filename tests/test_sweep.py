@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 from conftest import QUICK, ROOT, Command, Once
@@ -46,14 +47,8 @@ def outcomes(at: Path) -> dict[str, str]:
 
 def kill(at: Path, environment: dict[str, str], name: str) -> None:
     """Start the sweep, and end it in the middle of the training of `name`."""
-    args = [sys.executable, "-m", "erase.train", *KILLED]
-    with subprocess.Popen(args, cwd=at, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as victim:
-        rows = 0
-        while rows < 6:
-            assert victim.poll() is None, "finished before it could be killed"
-            time.sleep(0.01)
-            rows = sum(len(p.read_text().splitlines()) for p in at.glob(f"multirun/killed/{name}-*/training.csv"))
-        victim.send_signal(signal.SIGKILL)
+    victim, logs = forked.start("erase.train", KILLED, at, environment), f"multirun/killed/{name}-*/training.csv"
+    forked.kill(victim, lambda: sum(len(p.read_text().splitlines()) for p in at.glob(logs)) >= 6)
 
 
 @pytest.fixture(scope="session")
@@ -64,8 +59,7 @@ def killed(cache: Path, once: Once) -> Path:
         env = {**os.environ, "ERASE_CACHE": str(cache), "WANDB_API_KEY": SECRET, "HOME": str(at)}
         for seed in (0, 1):
             kill(at, env, f"adv_preserve-church-{seed}")
-        args = [sys.executable, "-m", "erase.train", *KILLED]
-        done = subprocess.run(args, cwd=at, env=env, capture_output=True, text=True)
+        done = forked.run("erase.train", KILLED, at, env)
         assert done.returncode == 0, done.stderr
         assert "2 runs, 1 to do, 1 finished before" in done.stderr
 

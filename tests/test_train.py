@@ -5,12 +5,9 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
+import forked
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -51,6 +48,8 @@ def test_figures_have_intervals_and_raw_scores(finished: Path):
         assert set(metrics["figures"][name]) - {"retrained", "retrained_low", "retrained_high"} == {
             "before", "after", "after_low", "after_high", "drop", "drop_low", "drop_high", "n",
         }  # fmt: skip
+    assert metrics["judge"]["hash"] == metrics["lock"]["judge"]
+    assert {"name", "version", "classes", "thresholds"} <= {*metrics["judge"]}
     rows = pq.read_table(finished / "scores.parquet").to_pylist()
     assert {r["model"] for r in rows} - {"retrained"} == {"before", "after"}
     kept = [r for r in rows if r["model"] == "after" and r["role"] in ("kept", "sibling")]
@@ -155,16 +154,11 @@ def test_both_spellings_and_seeds(command: Command, tmp_path: Path):
 
 def kill_after(rows: int, fields: list[str], folder: Path, cache: Path) -> Path:
     """The folder of a run of the main command that was killed when `rows` lines of its losses were written."""
-    args = [sys.executable, "-m", "erase.train", *fields, "name=cut"]
-    with subprocess.Popen(
-        args, cwd=folder, env={**os.environ, "ERASE_CACHE": str(cache)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as victim:
-        log = folder / "outputs" / "cut" / "training.csv"
-        while not log.exists() or len(log.read_text().splitlines()) < rows:
-            assert victim.poll() is None, "finished before it could be killed"
-            time.sleep(0.005)
-        victim.send_signal(signal.SIGKILL)
-    return folder / "outputs" / "cut"
+    run = folder / "outputs" / "cut"
+    log, environment = run / "training.csv", {**os.environ, "ERASE_CACHE": str(cache)}
+    victim = forked.start("erase.train", [*fields, "name=cut"], folder, environment)
+    forked.kill(victim, lambda: log.exists() and len(log.read_text().splitlines()) >= rows)
+    return run
 
 
 def test_both_players_of_a_killed_run_go_on_bit_for_bit(command: Command, tmp_path: Path, cache: Path):

@@ -23,7 +23,15 @@ def test_wheel_runs_from_any_folder(tmp_path: Path):
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     told = subprocess.run([sys.executable, "-c", script], cwd=elsewhere, env=env, capture_output=True, text=True)
     assert all(part.startswith(str(tmp_path / "site")) for part in told.stdout.split()), told.stderr
-    quick = ["steps=2", "protocol.images=1", "protocol.kept_images=1", "protocol.steps=1", "latents.steps=2", "logger=none"]
+    quick = [
+        "steps=2",
+        "protocol.images=1",
+        "protocol.kept_images=1",
+        "protocol.steps=1",
+        "protocol.fraction=0.1",
+        "latents.steps=2",
+        "logger=none",
+    ]
     command = [sys.executable, "-m", "erase.train", "+method=esd", "concept=church", *quick]
     ran = subprocess.run(command, cwd=elsewhere, env=env | {"ERASE_CACHE": str(tmp_path / "c")}, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr

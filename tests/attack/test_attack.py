@@ -2,12 +2,9 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
+import forked
 import pytest
 from conftest import Command, retrain
 from page_file import Page
@@ -41,6 +38,7 @@ def run(tmp_path: Path, model: StableDiffusion) -> Path:
             "_target_": "erase.protocol.drawings.Drawings",
             **{"images": 1, "kept_images": 1, "steps": 2, "guidance_scale": 4.0},
         },
+        "judge": {"_target_": "erase.judge.drawings.Drawings"},
     }
     about = {"base": "miniature", "base_tensors": model.original_hashes, "concepts": [vars(CHURCH)], "config": settings}
     Edit({n: 2 * w.detach() for n, w in model.moving.items()}, about).save(folder / "edit")
@@ -77,13 +75,8 @@ def test_three_victims_and_a_table(run: Path, command: Command, model: StableDif
 
 def test_killed_and_resumed_is_the_same(run: Path, command: Command, cache: Path, tmp_path: Path):
     fields = [f"run={run}", *UNLEARN, "prompts=3", "batch=2", "attack.iterations=6"]
-    args = [sys.executable, "-m", "erase.attack", *fields, "name=cut"]
-    env = {**os.environ, "ERASE_CACHE": str(cache)}
-    with subprocess.Popen(args, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as victim:
-        while not (run / "attacks" / "cut.state.safetensors").exists():
-            assert victim.poll() is None, "finished before it could be killed"
-            time.sleep(0.005)
-        victim.send_signal(signal.SIGKILL)
+    victim = forked.start("erase.attack", [*fields, "name=cut"], tmp_path, {**os.environ, "ERASE_CACHE": str(cache)})
+    forked.kill(victim, (run / "attacks" / "cut.state.safetensors").exists)
     assert not (run / "attacks" / "cut.json").exists()
     for name in ("cut", "whole"):
         done = command("attack", *fields, f"name={name}")
@@ -110,13 +103,11 @@ class Again(Attack):
 '''
 
 
-def test_an_attack_of_ones_own(run: Path, cache: Path, tmp_path: Path):
+def test_an_attack_of_ones_own(run: Path, command: Command, tmp_path: Path):
     (tmp_path / "again.py").write_text(MINE)
     (tmp_path / "conf" / "attack").mkdir(parents=True)
     (tmp_path / "conf" / "attack" / "again.yaml").write_text("# The same again.\n_target_: again.Again\n")
-    args = [sys.executable, "-m", "erase.attack", "--config-dir", "conf", f"run={run}", "attack=again", "prompts=2"]
-    env = {**os.environ, "ERASE_CACHE": str(cache)}
-    done = subprocess.run(args, cwd=tmp_path, env=env, capture_output=True, text=True)
+    done = command("attack", "--config-dir", "conf", f"run={run}", "attack=again", "prompts=2")
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (run / "attacks" / "again.jsonl").read_text().splitlines()]
     assert all(line["alone"] == line["without"] for line in lines)

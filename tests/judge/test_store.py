@@ -1,12 +1,9 @@
 """Pictures that several processes draw together, or one that is killed."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import forked
 import torch
 
 from erase.judge.drawings import Drawings as Judge
@@ -16,15 +13,6 @@ from erase.protocol import Cell
 from erase.protocol.drawings import Drawings as Protocol
 
 CELLS = [Cell("kept", "subject", "barn", "barns", ("a photo of a barn",) * 80, tuple(range(80)))]
-DRAWS = """
-import sys
-sys.path.insert(0, sys.argv[2])
-from test_store import *
-torch.set_num_threads(1)
-model = StableDiffusion("miniature", vocabulary="miniature")
-judged(model, Path(sys.argv[1]))
-print(model.cost.forwards)
-"""
 
 
 def judged(model: StableDiffusion, store: Path) -> dict[str, torch.Tensor]:
@@ -32,24 +20,31 @@ def judged(model: StableDiffusion, store: Path) -> dict[str, torch.Tensor]:
     return {"images": found.images, **found.scores}
 
 
-def process(store: Path) -> subprocess.Popen[str]:
-    asked = [sys.executable, "-c", DRAWS, str(store), str(Path(__file__).parent)]
-    return subprocess.Popen(asked, stdout=subprocess.PIPE, text=True, env={**os.environ, "TQDM_DISABLE": "1"})
+def draw(store: Path, told: Path) -> None:
+    """What a process of its own does: it says in the file `told` how many passes that took."""
+    torch.set_num_threads(1)
+    model = StableDiffusion("miniature", vocabulary="miniature")
+    judged(model, store)
+    told.write_text(str(model.cost.forwards))
+
+
+def process(store: Path, told: Path) -> BaseProcess:
+    found = forked.SERVER.Process(target=draw, args=(store, told))
+    found.start()
+    return found
 
 
 def test_killed_and_begun_again_by_two(model: StableDiffusion, tmp_path: Path):
     undisturbed = judged(model, tmp_path / "undisturbed")
     assert model.cost.forwards == 2 * 3 * 80
     store = tmp_path / "store"
-    with process(store) as victim:
-        while not [*(store / "drawn").glob("*.safetensors")]:
-            time.sleep(0.005)
-        victim.send_signal(signal.SIGKILL)
+    forked.kill(process(store, tmp_path / "killed"), lambda: any((store / "drawn").glob("*.safetensors")))
     kept = len([*(store / "drawn").glob("*.safetensors")])
     assert kept < 4  # three of pictures, one of scores
-    both = [process(store) for _ in range(2)]
-    drawn = [int(p.communicate()[0]) for p in both]
-    assert sum(drawn) == 2 * 3 * (80 - 32 * kept)  # none twice
+    both = {told: process(store, told) for told in (tmp_path / "one", tmp_path / "other")}
+    for one in both.values():
+        one.join()
+    assert sum(int(told.read_text()) for told in both) == 2 * 3 * (80 - 32 * kept)  # none twice
     again = StableDiffusion("miniature", vocabulary="miniature")
     found = judged(again, store)
     assert again.cost.forwards == 0

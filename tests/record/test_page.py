@@ -168,7 +168,10 @@ def test_page_of_a_run_has_all_that_happened(finished: Path, held: Path, keyed: 
             assert run["figures"][name] == pytest.approx(figure, rel=1e-5)
         assert {*run["cost"]} == {*metrics["cost"]}
         assert {*run["losses"]} >= {"step", *(["erase", "keep"] if folder is finished else [])}
-        assert len(run["grids"]) == len(world.SUBJECTS) + len(world.STYLES)  # labels, styles but the plain one, synonyms
+        judged = pq.read_table(folder / "scores.parquet", columns=["role", "label"]).to_pylist()
+        assert len(run["grids"]) == len({tuple(row.values()) for row in judged})
+        if folder is held:
+            assert len(run["grids"]) == len(world.SUBJECTS) + len(world.STYLES)  # labels, styles but the plain one, synonyms
         assert {len(grid) for name, grid in run["grids"].items() if name != "church (concept)"} == {3}  # ends and edit
         assert len(run["grids"]["church (concept)"]) == 3 + (folder is keyed)
         assert (run["scores"]["keyed"] is not None) == ("esr_1_key" in metrics["figures"]) == (folder is keyed)
