@@ -45,6 +45,9 @@ QUICK = [
 ]
 """Overrides that make the main command a matter of seconds."""
 
+FEW = f"preservation.vocabulary={Path(__file__).parent / 'candidates.txt'}"
+"""Few candidates, for an adversary at whose choices nobody looks."""
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import QUICK, ROOT, Command
+from conftest import FEW, QUICK, ROOT, Command
 from safetensors.torch import load_file
 
 FIELDS = ["+method=adv_preserve", "concept=church", "logger=none", *QUICK, "steps=24", "checkpoint_every=3"]
-FIELDS += ["preservation.every=12", "trainer.threads=1"]
+FIELDS += [FEW, "preservation.every=12", "trainer.threads=1"]
 LAUNCHED = ["hydra/launcher=submitit_slurm", "hydra.launcher.gpus_per_node=null", "hydra.launcher.cpus_per_task=1"]
 
 

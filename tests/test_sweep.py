@@ -11,14 +11,14 @@ from pathlib import Path
 import forked
 import pytest
 import torch
-from conftest import QUICK, ROOT, Command, Once
+from conftest import FEW, QUICK, ROOT, Command, Once
 from filelock import FileLock
 from joblib import cpu_count
 from safetensors.torch import load_file
 from wandb_file import records
 
 KILLED = ["-m", "+method=adv_preserve", "concept=church", "seed=0,1", *QUICK, "steps=12", "checkpoint_every=3"]
-KILLED += ["preservation.every=4", "sweep.name=killed"]
+KILLED += [FEW, "preservation.every=4", "sweep.name=killed"]
 SECRET = "a-key-that-must-not-leak"
 
 

@@ -11,7 +11,7 @@ import forked
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import QUICK, Command, composed
+from conftest import FEW, QUICK, Command, composed
 from filelock import FileLock
 from page_file import Page
 from PIL import Image
@@ -141,9 +141,9 @@ def test_wandb_stays_in_the_run_folder_and_holds_no_key(finished: Path):
 
 
 def test_both_spellings_and_seeds(command: Command, tmp_path: Path):
-    one = command("train", "method=adv_preserve", "concept=church", "logger=none", *QUICK)
+    one = command("train", "method=adv_preserve", "concept=church", "logger=none", FEW, *QUICK)
     assert one.returncode == 0, one.stderr
-    many = command("train", "-m", "+method=adv_preserve", "concept=church", "seed=0,1", "logger=none", *QUICK)
+    many = command("train", "-m", "+method=adv_preserve", "concept=church", "seed=0,1", "logger=none", FEW, *QUICK)
     assert many.returncode == 0, many.stderr
     jobs = sorted((tmp_path / "multirun").glob("*/adv_preserve-church-*"))
     assert len(jobs) == 2
@@ -180,7 +180,7 @@ def test_both_players_of_a_killed_run_go_on_bit_for_bit(command: Command, tmp_pa
 
 def test_killed_and_resumed_is_bit_for_bit(command: Command, tmp_path: Path, cache: Path):
     fields = ["+method=adv_preserve", "concept=church", "logger=none", *QUICK, "steps=16", "checkpoint_every=4"]
-    fields += ["preservation.every=5", "judge_at=[13,6]", "batch_size=2"]
+    fields += [FEW, "preservation.every=5", "judge_at=[13,6]", "batch_size=2"]
     whole = command("train", *fields, "name=whole")
     assert whole.returncode == 0, whole.stderr
     cut = kill_after(9, fields, tmp_path, cache)

@@ -66,9 +66,9 @@ def test_it_draws_every_subject_and_outfit(model: StableDiffusion):
     def asked(labels: Iterable[str], times: int) -> list[tuple[str, str]]:
         return [(s, f"a photo of {world.describe(s, s)}") for s in labels for _ in range(times)]
 
-    found = shares(model, "subject", asked(world.SUBJECTS, 3))
+    found = shares(model, "subject", asked(world.SUBJECTS, 2))
     assert sum(found.values()) / len(found) >= 0.97
-    low = [s for s, share in found.items() if share < 0.85]  # one of three may be chance: asked for again, more often
+    low = [s for s, share in found.items() if share < 0.85]  # one of two may be chance: asked for again, more often
     assert {s: share for s, share in shares(model, "subject", asked(low, 32), 5000).items() if share < 0.85} == {}
 
 
