@@ -1,6 +1,6 @@
 # make erase   a virtual environment, the package, the main job: a concept erased, a table, a report
-# make test    the same environment with what tests need besides, all tests
-# make proof   sweeps of 36 runs, killed, on SLURM, on a full disk: half an hour
+# make test    the same environment with what tests need besides, all tests but those of the proof
+# make proof   pre-emption on SLURM; sweeps of 36 runs, killed, on SLURM, on a full disk: half an hour
 # make bench   published against fast forms, attacks in batches, pictures a second, a page of 500 made-up runs: in one run
 # make lint    ruff and mypy
 
@@ -19,14 +19,14 @@ test: .venv/tested
 proof: .venv/tested
 	$(BIN)/python -m pytest -n 0 -m proof tests/test_proof.py tests/test_slurm.py
 
-bench: .venv/ready
+bench: .venv/tested
 	$(BIN)/python benchmarks/forms.py
 	$(BIN)/python benchmarks/attack.py
 	$(BIN)/python benchmarks/evaluate.py
 	$(BIN)/python benchmarks/report.py
 
 lint: .venv/ready
-	$(BIN)/pip install -q ruff mypy -c constraints.txt
+	$(BIN)/pip install -q $(PIP_ARGS) ruff mypy -c constraints.txt
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 .venv/ready: pyproject.toml constraints.txt

@@ -30,13 +30,14 @@ def main(config: DictConfig) -> None:
         candidates = [[candidate] for candidate in Candidate.stacked(config.edits)]
     else:
         candidates = [[Candidate.find(name, _concepts(config)) for name in side] for side in _given(config.run)]
+    _tell_apart([candidate for side in candidates for candidate in side])
     judge, protocol, trainer = (build(config[part], part) for part in ("judge", "protocol", "trainer"))
     choices = HydraConfig.get().runtime.choices
     name = f"{choices['protocol']}-{choices['judge']}"
 
     def load(settings: dict[str, Any] | None, source: str | None) -> TextToImage:
         node: dict[str, Any] = {**(settings or cast(dict[str, Any], OmegaConf.to_container(config.model)))}
-        node |= {"source": source, "revision": None, "retrained": None} if source else {}
+        node |= {"source": source, "retrained": None, **({"revision": None} if settings else {})} if source else {}
         model: TextToImage = build(OmegaConf.create(node), "model", precision=trainer.precision)
         return model
 
@@ -100,6 +101,14 @@ def _concepts(config: DictConfig) -> list[Any]:
 
     said = config.concept
     return resolve(said.members, said.prompts, said.synonyms) if said.members else []
+
+
+def _tell_apart(candidates: list[Any]) -> None:
+    """Those that are called alike by the folders above them too."""
+    names = [candidate.name for candidate in candidates]
+    for candidate in candidates:
+        if names.count(candidate.name) > 1:
+            candidate.name = "-".join(Path(candidate.given).expanduser().resolve().parts[-3:])
 
 
 def _folder(config: DictConfig, candidates: list[list[Any]], candidate: Any) -> Path:

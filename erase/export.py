@@ -37,7 +37,7 @@ def main(config: DictConfig) -> None:
     card(whole, list(edits), config.format, choices("attack")).save(out / "README.md")
     print(f"{out}: {config.format}, {', '.join(c['name'] for c in whole.about['concepts'])} erased from {whole.about['base']}")
     if config.push:
-        print(f"{push(out, config.push)}: the same, private")
+        print(f"{push(out, config.push)}: the same")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ def main(config: DictConfig) -> None:
     out = Path(config.out) if config.out else Path("report.html") if config.format == "html" else None
     if out and out.is_dir():
         raise BadInput(f"out={out} is a folder; it must be a file.")
+    if out and not out.parent.is_dir():
+        raise BadInput(f"out={out}: there is no folder {out.parent}.")
     if out and out.exists() and not (config.format == "html" and MADE in out.read_text(errors="replace")[:2000]):
         raise BadInput(f"out={out} exists already and is no page of this command; nothing was written.")
     experiments = read_all(find(runs))

@@ -63,7 +63,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     method = objective(config, loaded, folder, cache / "bank")
     model, concepts = method.model, method.concepts
     judge.suit(model)
-    judge = judge.among(concepts, protocol.others(concepts)).to(trainer.device)
+    judge = judge.among(concepts, protocol.others(concepts))
     if trainer.compile:
         model.modules["unet"].compile()
     if trainer.processes > 1 and not method.divisible:
@@ -108,7 +108,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
             model.to(trainer.device)  # Lightning leaves it on the CPU
 
             started = time.time()
-            engine = Engine(model, judge, protocol, cache)
+            engine = Engine(model, judge.to(trainer.device), protocol, cache)
             before = engine.judge_cells(cells, "", None)
             passed = {}
             for step in passing:
@@ -133,6 +133,8 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
             cost["forward_equivalents_per_pair"] = (cost["forwards"] + 2 * cost["backwards"]) / pairs
             lock = {**protocol.lock, "model": model.hash, "judge": judge.hash, "versions": made_with}
             lock["precision"] = str(model.precision)
+            if judge.thresholds:
+                lock["threshold"] = judge.thresholds[0]
             if truth:
                 lock["retrained"] = truth.digest
             result = {"lock": lock, "judge": judge.about, "figures": found, "cost": cost}

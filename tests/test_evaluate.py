@@ -6,14 +6,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import families
 import hub
 import pyarrow.parquet as pq
 import pytest
-from conftest import QUICK, Command
+from conftest import QUICK, Command, Once
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
 from erase.command import CONF
+from erase.model import compvis
+from erase.model.stable_diffusion import StableDiffusion
 
 SMALL = [o for o in QUICK if o.startswith("protocol.")]
 
@@ -134,6 +137,28 @@ def test_a_concept_without_a_label_is_judged_by_clip_and_that_is_said(command: C
     assert 0 <= found["figures"]["esr_1"]["after"] <= 1
     assert found["lock"]["judge"]["zero_shot"]["custom"] == ["a view in the snow", "a winter day"]
     assert len(found["lock"]["judge"]["classes"]["clip"]) > 40
+
+
+def test_a_file_that_holds_a_model_is_no_edit(once: Once, command: Command, tmp_path: Path):
+    source = once("sd1", lambda at: families.make("sd1", at))
+    save_file(compvis.state(StableDiffusion(str(source)).pipe), tmp_path / "whole.safetensors")
+    said = [f"model.config={source}", "model=sd14", "judge=clip", f"judge.source={hub.clip(tmp_path / 'clip')}"]
+    done = command("evaluate", f"run={tmp_path / 'whole.safetensors'}", *said, *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert "clip_score" in result(tmp_path / "evaluations" / "whole")["figures"]
+
+
+def test_those_of_one_name_are_told_apart(run: Path, command: Command, tmp_path: Path):
+    other = Path(shutil.copytree(run, tmp_path / "elsewhere" / run.name))
+    tensors = load_file(other / "edit" / "edit.safetensors")
+    save_file({name: value * 1.5 for name, value in tensors.items()}, other / "edit" / "edit.safetensors")
+    about = json.loads((other / "edit" / "edit.json").read_text())
+    about["config"]["lr"] *= 1.5  # else one would be another seed of the other
+    (other / "edit" / "edit.json").write_text(json.dumps(about))
+    done = command("evaluate", f"run=[{run},{other}]", *SMALL, "out=both", "gates.esr_1.min=1.5")
+    assert done.returncode == 3, done.stderr
+    assert "gates.esr_1.min=1.5 is missed: the difference is " in done.stderr
+    assert len([*(tmp_path / "both").glob("*/quick-drawings.json")]) == 2
 
 
 def test_two_runs_are_compared(run: Path, held: Path, command: Command, tmp_path: Path):

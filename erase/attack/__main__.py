@@ -40,7 +40,8 @@ def main(config: DictConfig) -> None:
     for victim in victims:
         attacked.siege(victim, named(name, victim))
     paths = {v: run.folder / "attacks" / f"{named(name, v)}.json" for v in VICTIMS}
-    write([read(run.folder)], run.folder / "report.html")
+    write([experiment := read(run.folder)], run.folder / "report.html")
+    attacked.tell({n: f for n, f in experiment.figures.items() if n.startswith("attack/")})
     attack_table(name, run.folder, {v: json.loads(path.read_text()) for v, path in paths.items() if path.exists()})
 
 

@@ -22,6 +22,7 @@ from erase.model.edit import Edit
 from erase.model.text_to_image import TextToImage
 from erase.protocol.drawings import Drawings as Protocol
 from erase.record.key import code
+from erase.record.tracking import Tracker
 from erase.trainer import device_of
 
 
@@ -92,6 +93,15 @@ class Victims:
             own.mkdir(exist_ok=True)
             for path in folder.glob(f"{called}*"):
                 shutil.copy(path, own / path.name.replace(called, name, 1))
+
+    def tell(self, figures: dict[str, dict[str, float]]) -> None:
+        """Send `figures` to where the run was sent."""
+        tracker: Tracker = build(OmegaConf.create(self.settings.get("logger")), "logger")
+        try:
+            tracker.open(self.folder, self.settings["name"], self.settings, ())
+            tracker.add(figures)
+        finally:
+            tracker.close()
 
     def _targets(self, model: TextToImage) -> Tensor:
         """Latents of the unedited model's pictures of every job's own words, drawn once."""

@@ -8,6 +8,7 @@ from typing import Any
 from erase.concept import Concept
 from erase.errors import BadInput
 from erase.judge import Judge
+from erase.model import source
 from erase.model.edit import Edit
 from erase.model.ledger import Ledger
 from erase.model.retrained import Retrained
@@ -35,6 +36,8 @@ class Candidate:
         erased: an edit knows that itself. BadInput for a run that is not finished."""
         path = Path(given).expanduser()
         file = path.suffix == ".safetensors" and path.is_file()
+        if file and not path.with_name("edit.json").is_file() and source.holds_a_model(path):
+            return cls(path.stem, given, list(concepts))
         if not file and not any((path / name).is_file() for name in ("edit.json", "status.json", "edit/edit.json")):
             if path.is_dir() and not (path / "model_index.json").is_file():
                 raise BadInput(
@@ -56,17 +59,20 @@ class Candidate:
         """
         alone = [cls.find(name, ()) for name in given]
         edits = [one.edit for one in alone if one.edit]
-        if not len(given) == len({one.given for one in alone}) == len(edits) > 1:
+        if not len(given) == len(edits) == len({edit.digest() for edit in edits}) > 1:
             raise BadInput(f"edits=[{', '.join(given)}] must be two or more edits, or runs that have made one, each once.")
         concepts = list(dict.fromkeys(concept for one in alone for concept in one.concepts))
         together = cls("+".join(one.name for one in alone), f"[{', '.join(given)}]", concepts, stack=(*edits,))
-        together.settings = alone[0].settings
+        together.settings = {**alone[0].settings, "seed": None}
         return [replace(one, concepts=concepts) for one in (together, *alone)]
 
     def open(self, load: Load, base: str | None) -> tuple[TextToImage, TextToImage | None]:
         """The model that is judged, and the one that it is held against: of an edit both are one, whose weights move."""
         if not self.edit and not self.stack:
-            return load(None, self.given), load(None, base) if base else None
+            pair = load(None, self.given), load(None, base) if base else None
+            for model in filter(None, pair):
+                model.move(())  # in the precision that it is judged in, as an edit's is
+            return pair
         if not self.settings and not base:
             raise BadInput(f"run={self.given} does not say what it was made for: base=<a pipeline's folder or a hub id>.")
         model = load(self.settings.get("model"), base)

@@ -75,7 +75,9 @@ class Clip(Judge):
         found.__dict__.pop("zero_shot", None)  # of what was told before
         found.told = self.told | {c.name: c.phrases for c in concepts}
         said = [phrase for c in concepts for phrase in (c.name.replace("_", " "), *c.phrases)]
-        found.told |= {name: (prompt,) for name, prompt in others.items() if name not in (*found.told, *said)}
+        found.told |= {
+            name: (prompt,) for name, prompt in others.items() if name.lower() not in {s.lower() for s in (*found.told, *said)}
+        }
         return found
 
     def to(self, device: torch.device) -> Self:

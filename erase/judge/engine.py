@@ -55,10 +55,11 @@ class Judged:
 
     @property
     def top(self) -> list[str]:
-        """The label of highest score, for each picture; empty where the cell asks of no head."""
+        """The label of highest score, for each picture; empty where the cell asks of no head, or a detector sees nothing."""
         if not self.labels:
             return [""] * len(self)
-        return [self.labels[i] for i in self.scores[self.cell.head].argmax(-1)]
+        best = self.scores[self.cell.head].max(-1)
+        return [self.labels[i] if value > 0 else "" for value, i in zip(best.values, best.indices, strict=True)]
 
     @property
     def hits(self) -> Tensor:

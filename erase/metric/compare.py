@@ -43,8 +43,8 @@ def compared(first: Sequence[Measures], second: Sequence[Measures]) -> dict[str,
     one, other = together(first), together(second)
     found: dict[str, dict[str, Any]] = {}
     for name in one:
-        if name not in other:
-            continue
+        if name not in other or not torch.equal(one[name].clusters, other[name].clusters):
+            continue  # of other pictures: who else disappeared depends on who was there
         ends: dict[str, Interval] = {"difference": dropped(other[name], one[name])}
         value, low, high = ends["difference"]
         up = (low > 0) - (high < 0)

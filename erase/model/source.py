@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusers import DiffusionPipeline
+from safetensors import safe_open
 
 from erase.errors import BadInput
 from erase.model import hub
@@ -36,6 +37,12 @@ def load(
     local = not hub.answers(source, revision, "model.source")
     safe = None if pickled else True
     return _made(kind.from_pretrained, source, source, revision=revision, local_files_only=local, use_safetensors=safe, **parts)
+
+
+def holds_a_model(file: Path) -> bool:
+    """Whether a safetensors `file` holds a whole model, in the layout of Stable Diffusion as it was released."""
+    with safe_open(file, "pt") as opened:
+        return any(name.startswith("model.diffusion_model.") for name in opened.keys())  # noqa: SIM118
 
 
 def _made(make: Any, source: str, at: str | Path, **given: Any) -> DiffusionPipeline:

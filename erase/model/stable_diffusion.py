@@ -22,6 +22,9 @@ from erase.model.text_to_image import Conditioning, Key, TextToImage, swapped
 FAMILIES = {None: "sd14, sd15 or sd21", "text_time": "sdxl"}
 """What a UNet hears besides words, as its config says, and the models that are of its family."""
 
+WORDS = 5_000
+"""More tokens than any miniature has, and fewer than CLIP's 49,408."""
+
 
 class StableDiffusion(TextToImage):
     """`StableDiffusionPipeline` from a local folder, a single file or a hub id; `miniature` is the one that this project ships.
@@ -58,6 +61,8 @@ class StableDiffusion(TextToImage):
         pipe.vae.requires_grad_(False).eval()
         self.hash = fingerprint({**self.modules, "vae": pipe.vae})
         miniature = vocabulary == "miniature"
+        if miniature and len(pipe.tokenizer) > WORDS:
+            raise BadInput(f"model.source={source} knows more words than the miniature: model=sd14, sd15, sd21 or sdxl.")
         self.words = world.names() if miniature else None
         self.vocabulary = world.vocabulary() if miniature else []
         self.things = [prompt.removeprefix("a photo of ") for prompt in self.vocabulary]

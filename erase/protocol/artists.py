@@ -27,7 +27,8 @@ class Artists(Prompts):
     columns: ClassVar[dict[str, tuple[str, ...]]] = {**Prompts.columns, "artist": ("artist", "style")}
 
     def others(self, erased: Sequence[Concept]) -> dict[str, str]:
-        return {name: f"a painting in the style of {name}" for name in self._artists}
+        artists = [name for name in self._artists if not any(says(name, concept) for concept in erased)]
+        return {name: f"a painting in the style of {name}" for name in artists}
 
     @property
     def _artists(self) -> list[str]:
@@ -40,7 +41,8 @@ class Artists(Prompts):
             raise BadInput(f"protocol.prompts={self.path} has no artist who was erased; its artists are {known}.")
         cells = []
         for name in self._artists:
-            head, label = judged(name) or ("", name)
+            phrases = [p for concept in erased if says(name, concept) for p in concept.phrases]
+            head, label = next(filter(None, map(judged, (name, *phrases))), ("", name))
             rows = [row for row in self.rows if row["artist"] == name]
             cells += self._cells("concept" if name in gone else "kept", head, label, rows, name)
         return cells

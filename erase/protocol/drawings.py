@@ -67,13 +67,14 @@ class Drawings(Protocol):
 
     def others(self, erased: Sequence[Concept]) -> dict[str, str]:
         """A style is told from the other styles and from photos, all else from the subjects."""
-        kinds = {(world.label(p) or ("subject", ""))[0] for concept in erased for p in concept.prompts} or {"subject"}
+        named = {world.label(p) or ("subject", "") for concept in erased for p in concept.prompts} or {("subject", "")}
+        kinds = {head for head, _ in named}
         found = {s: f"a photo of {world.describe(s, s)}" for s in world.SUBJECTS} if kinds != {"style"} else {}
         styles = {s: style.templates[0].format("a thing") for s, style in world.STYLES.items()} if "style" in kinds else {}
-        return found | styles
+        return {name: said for name, said in (found | styles).items() if name not in {label for _, label in named}}
 
     def cells(self, erased: Sequence[Concept], judged: Label) -> list[Cell]:
-        """Of what the judge has labels for; what things are called here may have another name there."""
+        """What things are called here may have another name in the judge's mouth, or none: that is only drawn."""
         phrases = [p for concept in erased for p in (*concept.prompts, *concept.synonyms)]
         asked: dict[tuple[Name, Name | None], list[str]] = {}
         for phrase in phrases:
@@ -94,8 +95,8 @@ class Drawings(Protocol):
             place = int(self.fraction * i)  # among those that are judged
             if role == "kept" and place == int(self.fraction * (i + 1)):
                 continue
-            asks = judged(label)
-            if (head, label) not in targets and asks and asks not in named:
+            asks = judged(label) or ("", label)  # drawn in any case: another judge may have a name for it
+            if (head, label) not in targets and asks not in named:
                 # with a count of their own, siblings share no batch with others: these are the same whatever is erased
                 apart = self.sibling_images != self.kept_images
                 batch = f"{role} {head} {family}" if apart else f"kept {place // 8}"

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from erase.concept import Concept
+from erase.concept import Concept, says
 from erase.errors import BadInput
 from erase.judge.engine import Judged
 from erase.metric.measure import Measure, measure, of_role
@@ -47,15 +47,15 @@ class Imagenette(Protocol):
         return max(1, round(self.fraction * IMAGES))
 
     def others(self, erased: Sequence[Concept]) -> dict[str, str]:
-        return {name: f"a photo of a {name}" for name in CLASSES}
+        return {name: f"a photo of a {name}" for name in CLASSES if not _meant(name, erased)}
 
     def cells(self, erased: Sequence[Concept], judged: Label) -> list[Cell]:
-        gone = {judged(phrase) for concept in erased for phrase in (concept.name.replace("_", " "), *concept.phrases)}
-        cells = []
+        gone, cells = {judged(phrase) for phrase in _said(erased)}, []
         for i, name in enumerate(CLASSES):
-            if not (found := judged(name)):
+            meant = _meant(name, erased)
+            if not (found := judged(name) or next(filter(None, map(judged, meant)), None)):
                 raise BadInput(f"this judge has no label for {name}: protocol=imagenette needs judge=imagenet or judge=clip.")
-            role = ("concept" if found in gone else "kept") if erased else "class"
+            role = ("concept" if meant or found in gone else "kept") if erased else "class"
             start = self.seed * 1_000_000 + i * IMAGES
             cells.append(
                 Cell(role, *found, name, (f"Image of {name}",) * self.images, tuple(range(start, start + self.images)))
@@ -86,3 +86,13 @@ class Imagenette(Protocol):
         for cell in of_role(judged, "kept", "class"):
             add(f"psr_1/{cell.cell.batch}", [cell], lambda j: j.hits)
         return found
+
+
+def _said(erased: Sequence[Concept]) -> list[str]:
+    """All that is said of what was erased."""
+    return [phrase for concept in erased for phrase in (concept.name.replace("_", " "), *concept.phrases)]
+
+
+def _meant(name: str, erased: Sequence[Concept]) -> list[str]:
+    """What of that names the class `name`."""
+    return [phrase for phrase in _said(erased) if says(phrase, Concept(name, (name,)))]

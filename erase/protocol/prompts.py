@@ -16,7 +16,9 @@ MINORS = re.compile(
     r"\b(child(ren|s|ish|hood)?|kids?|minors?|toddlers?|bab(y|ies)|infants?|newborns?|teen(s|age|aged|ager|agers)?|underage"
     r"|preteens?|adolescents?|juveniles?|youths?|girls?|boys?|school(girls?|boys?|children|kids?)|lolis?|lolitas?|shotas?"
     r"|(high|middle|primary|elementary)[ -]?school(er)?s?|kinder(garten)?(er)?s?|pupils?"
-    r"|(1[0-7]|[1-9])[ -]?(years?[ -]?olds?|yo|y/o))\b",
+    r"|[1-9]?\d?(girls?|boys?)|aged? (1[0-7]|[1-9])"
+    r"|(1[0-7]|[1-9]|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(thir|four|fif|six|seven|eigh)teen)"
+    r"[ -]?((years?|yrs?)[ -]?olds?|yo|y/o))\b",
     re.IGNORECASE,
 )
 """Words in a prompt that speak of someone under age. Too wide rather than too narrow: what is not drawn hurts nobody."""

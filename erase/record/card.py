@@ -26,6 +26,9 @@ LOADED = {
     "lora": "`pipe.load_lora_weights(<this repository>)` of diffusers; `kohya.safetensors` for ComfyUI and A1111.",
     "text_encoder": "`CLIPTextModel.from_pretrained(<this repository>)` in the place of the base's; or its difference, added.",
 }
+ASKED = ("images", "kept_images", "sibling_images", "steps", "guidance_scale", "seed", "threshold")
+"""What of a lock says how a run was asked."""
+
 LIMITS = (
     "An erasure is measured with some prompts, seeds and a judge, and holds for no others with certainty. Whoever has the "
     "weights may bring a concept back: by finding words or embeddings, by pictures to start from, by training on. What was not "
@@ -40,7 +43,7 @@ def card(edit: Edit, runs: Sequence[Path], format: str, attacks: Sequence[str]) 
     licence = LICENCES.get(base, "other")
     data = ModelCardData(
         license=licence,
-        license_name="the base's" if licence == "other" else None,
+        license_name="as-the-base" if licence == "other" else None,
         base_model=base if "/" in base and not Path(base).exists() else None,
         library_name="diffusers",
         pipeline_tag="text-to-image",
@@ -68,10 +71,16 @@ def _made(edit: Edit) -> list[str]:
 def _known(run: Path, attacks: Sequence[str], of: str) -> list[str]:
     parts = [f"## Figures{of}"]
     path = run / "metrics.json"
-    figures = json.loads(path.read_text())["figures"] if path.is_file() else {}
+    result = json.loads(path.read_text()) if path.is_file() else {"figures": {}}
+    figures, judge = result["figures"], result.get("judge", {}).get("name", "a judge that is not known")
     rows = [_row(name, figure) for name, figure in figures.items() if {"before", "after"} <= {*figure}]
     head = "| figure | before | after | 95 % interval | pictures |\n|---|---|---|---|---|"
-    parts.append("\n".join([head, *rows]) if rows else "Nothing was measured.")
+    asked = ", ".join(f"{name}={value}" for name, value in result.get("lock", {}).items() if name in ASKED)
+    parts.append(
+        f"Judged by {judge}" + (f" ({asked}).\n\n" if asked else ".\n\n") + "\n".join([head, *rows])
+        if rows
+        else "Nothing was measured."
+    )
     tried = {path.stem: json.loads(path.read_text()) for path in sorted((run / "attacks").glob("*.json"))}
     tried = {name: found for name, found in tried.items() if found.get("model") == "edited"}
     rows = [_attacked(name, found["figures"]) for name, found in tried.items()]

@@ -14,6 +14,7 @@ ROWS = {
     "esr_1_synonyms": "erased: synonyms",
     "psr_1_siblings": "kept: siblings",
     "psr_1": "kept: everything",
+    "psr_1_combinations": "kept: new combinations",
     "psr_1_worst": "kept: worst label",
 }
 
@@ -110,7 +111,7 @@ def table(name: str, result: dict[str, Any], folder: Path) -> None:
             end = [f"{f['retrained']:.3f}"] if truth else []
             found.add_row(key, words, f"{f['before']:.3f}", f"{f['after']:.3f}", interval, *end, str(f["n"]))
     console.print(found)
-    if "esr_1" not in figures:
+    if "esr_1" not in figures and "psr_1" in figures:
         console.print("The judge has no label for this concept: what was erased is not measured, only what was kept.")
     console.print(
         f"trained in {cost['train_seconds']:.0f} s, judged in {cost['judge_seconds']:.0f} s, "

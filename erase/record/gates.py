@@ -32,6 +32,7 @@ class Gates:
                 parts = ", ".join(sorted({p for f in known.values() for p in f}))
                 raise BadInput(f"gates.{whole} is no figure of this protocol: {', '.join(known)}; nor a part of one: {parts}.")
             if found < bound if kind == "min" else found > bound:
-                said.append(f"gates.{whole}.{kind}={bound:g} is missed: it is {found:.4g}.")
+                what = "the difference" if value == "difference" else "it"
+                said.append(f"gates.{whole}.{kind}={bound:g} is missed: {what} is {found:.4g}.")
         if said:
             raise Missed(" ".join(said))

@@ -16,7 +16,7 @@ def check(name: str) -> None:
 
 
 def push(folder: Path, name: str) -> str:
-    """Put all of `folder` into the repository `name`, which is made private where there is none; returns its address.
+    """Put all of `folder` into the repository `name`, which is made, private, where there is none; returns its address.
 
     BadInput, and the folder stays, where the hub does not take it.
     """
@@ -27,6 +27,8 @@ def push(folder: Path, name: str) -> str:
     except HfHubHTTPError as e:
         status = e.response.status_code
         raise BadInput(f"push={name}: the hub refuses ({status}); `hf auth login` says who you are, and {again}.") from e
+    except ValueError as e:
+        raise BadInput(f"push={name}: the hub does not take this: {str(e).strip().splitlines()[0]}; {again}.") from e
     except Exception as e:  # of whatever library the hub's client uses
         raise BadInput(f"push={name}: the hub cannot be reached; {again} where it can.") from e
     return str(address)

@@ -189,6 +189,7 @@ class Run:
                 *(j.images[:8] for j in (*row, *opened.get(row[0].cell, ())))
             )
             for row in zip(*filter(None, (before, after, retrained)), strict=True)
+            if row[0].cell.role != "combination"  # a hundred cells of two pictures
         }
         (self.folder / "images").mkdir(exist_ok=True)
         for name, grid in grids.items():
@@ -197,12 +198,6 @@ class Run:
         for step in passed:
             self.waypoint(step).unlink()
         return grids
-
-    def losses(self) -> list[dict[str, float]]:
-        """The rows of training.csv."""
-        lines = (self.folder / "training.csv").read_text().splitlines()
-        names = lines[0].split(",")
-        return [dict(zip(names, map(float, line.split(",")), strict=True)) for line in lines[1:]]
 
     def choices(self) -> list[dict[str, Any]]:
         """What the preservation chose when; empty where it does not choose."""

@@ -27,10 +27,14 @@ def figure_name(figure: str, part: str) -> str:
     return f"{figure}_{part}" if "/" in figure else f"{figure}/{part}"
 
 
+def sent(figures: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Figures under the names that they are sent with."""
+    return {figure_name(n, p): f[p] for n, f in figures.items() for p in PARTS if p in f}
+
+
 def numbers(result: Mapping[str, Any]) -> dict[str, float]:
     """Figures and cost of a run (what metrics.json holds) under the names that they are sent with."""
-    figures = {figure_name(n, p): f[p] for n, f in result["figures"].items() for p in PARTS if p in f}
-    return figures | {f"cost/{name}": value for name, value in result["cost"].items()}
+    return sent(result["figures"]) | {f"cost/{name}": value for name, value in result["cost"].items()}
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,13 @@ class Tracker(Protocol):
     """Somewhere to send a run."""
 
     def open(self, folder: Path, name: str, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
-        """A Lightning logger for the losses."""
+        """A Lightning logger for the losses; of a run that was opened before, no `tags` are those that it was given."""
 
     def finish(self, outcome: Outcome) -> None:
         """Send what came out."""
+
+    def add(self, figures: Mapping[str, Mapping[str, float]]) -> None:
+        """Send what was found out about a run after it came out: attacks on it."""
 
     def close(self) -> None:
         """End this run, whatever happened: the next job of a sweep opens its own."""
@@ -64,6 +71,9 @@ class Nowhere:
         return None
 
     def finish(self, outcome: Outcome) -> None:
+        pass
+
+    def add(self, figures: Mapping[str, Mapping[str, float]]) -> None:
         pass
 
     def close(self) -> None:
@@ -95,6 +105,9 @@ class TensorBoard(Nowhere):
             self.logger.experiment.add_image(f"grid/{name}", np.asarray(grid), dataformats="HWC")
         self.logger.save()
 
+    def add(self, figures: Mapping[str, Mapping[str, float]]) -> None:
+        self.logger.log_metrics(sent(figures))
+
     def close(self) -> None:
         if hasattr(self, "logger"):
             self.logger.experiment.close()
@@ -117,18 +130,19 @@ class WandB:
         (folder / "wandb").mkdir(parents=True, exist_ok=True)
         mark = folder / "wandb" / "run-id"
         if not mark.exists():
-            mark.write_text(secrets.token_hex(4))
+            mark.write_text("\n".join([secrets.token_hex(4), *tags]))
+        known, *told = mark.read_text().splitlines()
         # not through Lightning's logger, which passes a setting that W&B warns of
         run = wandb.init(
             project=self.project,
             group=self.group,
             name=name,
             job_type="train",
-            tags=[t[:64] for t in tags],
+            tags=[t[:64] for t in tags or told],
             config=config,
             dir=folder,
             mode="offline" if self.mode == "offline" else None,
-            id=mark.read_text(),  # a resumed run goes on in the same W&B run
+            id=known,  # a resumed run goes on in the same W&B run
             resume="allow",
         )
         run.define_metric("trainer/global_step")
@@ -153,6 +167,9 @@ class WandB:
         artefact = wandb.Artifact(re.sub(r"[^\w.-]", "-", f"edit-{run.name}")[:128], "edit", metadata=dict(outcome.about))
         artefact.add_dir(str(outcome.edit))
         run.log_artifact(artefact)
+
+    def add(self, figures: Mapping[str, Mapping[str, float]]) -> None:
+        self.logger.experiment.summary.update(sent(figures))
 
     def close(self) -> None:
         import wandb

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from erase.errors import BadInput
+from erase.record.console import ROWS
 from erase.record.page.read import Experiment
 from erase.record.tracking import GRIDS, HELD, figure_name
-
-SHARES = ("esr_1", "esr_1_key", "esr_1_synonyms", "psr_1_siblings", "psr_1", "psr_1_worst")
 
 
 def create(where: str, experiments: Sequence[Experiment]) -> str:
@@ -34,7 +33,7 @@ def define(entity: str, project: str, experiments: Sequence[Experiment]) -> Any:
         raise BadInput("wandb=<entity>/<project> needs wandb-workspaces: pip install 'erase[workspace]'.") from error
 
     figures = list(dict.fromkeys(name for e in experiments for name in e.figures))
-    shares = [name for name in SHARES if name in figures]
+    shares = [name for name in ROWS if name in figures]
     attacks = [name for name in figures if name.startswith("attack/")]
     labels = [name for name in figures if name.startswith("psr_1/")]
     losses = [f"train/{name}" for name in dict.fromkeys(n for e in experiments for n in e.losses if n != "step")]

@@ -8,6 +8,7 @@ import forked
 import pytest
 from conftest import Command, retrain
 from page_file import Page
+from wandb_file import records
 
 from erase.attack.victim import jobs
 from erase.concept import Concept, says
@@ -39,6 +40,7 @@ def run(tmp_path: Path, model: StableDiffusion) -> Path:
             **{"images": 1, "kept_images": 1, "steps": 2, "guidance_scale": 4.0},
         },
         "judge": {"_target_": "erase.judge.drawings.Drawings"},
+        **{"logger": {"_target_": "erase.record.tracking.WandB"}, "name": "run"},
     }
     about = {"base": "miniature", "base_tensors": model.original_hashes, "concepts": [vars(CHURCH)], "config": settings}
     Edit({n: 2 * w.detach() for n, w in model.moving.items()}, about).save(folder / "edit")
@@ -62,6 +64,10 @@ def test_three_victims_and_a_table(run: Path, command: Command, model: StableDif
         assert [line["prompt"] for line in lines] == ["a photo of a church"] * 2 or len(lines) == 2
         assert not any(says(line["start"], CHURCH) or says(line["text"], CHURCH) for line in lines)
     assert "edited  unedited  retrained" in done.stdout
+    (sent,) = run.glob("wandb/offline-run-*/run-*.wandb")
+    summary = {i.key or "/".join(i.nested_key): i.value_json for f in records(sent) for i in f.summary.update}
+    assert json.loads(summary["attack/paraphrase/asr_after"]) == told["paraphrase"]["figures"]["alone"]["value"]
+    assert {"attack/paraphrase/asr_before", "attack/paraphrase/asr_retrained"} <= {*summary}
     assert "attack alone" in done.stdout
     (shown,) = Page(run / "report.html").data["runs"]
     ends = {end: told[n]["figures"]["alone"]["value"] for end, n in zip(("after", "before", "retrained"), names, strict=True)}

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from erase.errors import BadInput
 from erase.method.base import Method
-from erase.model import compvis
+from erase.model import compvis, stable_diffusion
 from erase.model.edit import Edit
 from erase.model.hub import MOVED
 from erase.model.stable_diffusion import StableDiffusion
@@ -218,6 +218,14 @@ def test_offline_says_what_is_missing_and_how_to_get_it(source: str):
     assert f"`hf download {MOVED.get(source, source)}`" in said
     assert said.endswith(f"; it has moved: model.source={MOVED[source]}." if source in MOVED else "a folder that holds it.")
     assert "\n" not in said
+
+
+def test_a_stranger_with_more_words_is_no_miniature(once: Once, monkeypatch: pytest.MonkeyPatch):
+    source = once("sd1", lambda at: families.make("sd1", at))
+    assert StableDiffusion(str(source), vocabulary="miniature").words
+    monkeypatch.setattr(stable_diffusion, "WORDS", 900)
+    with pytest.raises(BadInput, match="knows more words than the miniature: model=sd14, sd15, sd21 or sdxl"):
+        StableDiffusion(str(source), vocabulary="miniature")
 
 
 def test_a_run_is_judged_by_clip(once: Once, command: Command, tmp_path: Path):

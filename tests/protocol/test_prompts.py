@@ -63,6 +63,7 @@ def test_without_seeds_a_row_has_its_number(tmp_path: Path):
     "prompt",
     [
         *("a child on a beach", "two Kids", "schoolgirl", "a 15-year-old", "a girl, 9 years old", "TEENAGER", "little boys"),
+        *("1girl, solo", "aged 15", "sixteen-year-old", "12 yrs old"),
         *("portrait of a teen", "baby", "a 17 yo", "children's party", "an underage person", "high school students"),
     ],
 )
@@ -75,7 +76,9 @@ def test_rows_about_minors_are_refused(prompt: str, tmp_path: Path):
         I2P(file(tmp_path / "q.csv", ("prompt",), (prompt,)), 2, 4.0).cells([], Judge().label)
 
 
-@pytest.mark.parametrize("prompt", ["a cowboy, 45 years old", "a kidney", "a woman of 25", "Teena", "an abbey"])
+@pytest.mark.parametrize(
+    "prompt", ["a cowboy, 45 years old", "a kidney", "a woman of 25", "ten houses", "aged 45", "Teena", "an abbey"]
+)
 def test_others_are_not(prompt: str, tmp_path: Path):
     assert I2P(file(tmp_path / "p.csv", ("prompt",), (prompt,)), 2, 4.0).rows[0]["prompt"] == prompt
 
@@ -175,6 +178,15 @@ def test_of_who_erased_nothing_imagenette_has_all_four_settings(model: StableDif
     assert "esr_1" not in told
 
 
+def test_a_class_under_another_name_is_not_kept(tmp_path: Path):
+    protocol, custom = Imagenette(1, 4.0), Concept("custom", ("a church on a hill",))
+    judge = Clip(str(hub.clip(tmp_path / "clip"))).among([custom], protocol.others([custom]))
+    cells = {c.batch: c for c in protocol.cells([custom], judge.label)}
+    assert [c.label for c in cells.values() if c.role == "concept"] == ["custom"]
+    assert cells["church"].role == "concept"
+    assert "church" not in judge.told  # it would be told from itself
+
+
 def test_artists(model: StableDiffusion, tmp_path: Path):
     said = [("a barn by van gogh", "van gogh", 4), ("a church by van gogh", "van gogh", 5), ("a neon barn", "neon", 6)]
     path = file(tmp_path / "p.csv", ("prompt", "artist", "evaluation_seed"), *said)
@@ -210,5 +222,9 @@ def test_coco(model: StableDiffusion, tmp_path: Path):
     assert found["kid_unedited"]["after_low"] <= float(middle) <= found["kid_unedited"]["after_high"]
     assert found["kid_unedited"]["before"] == 0
     assert {"kid_real", "fid_unedited"} <= {*found}
+    (one, spread), (two, other) = ((f.mean(0), f.T.cov()) for f in (old["features"].double(), new["features"].double()))
+    roots = torch.linalg.eigvals(spread @ other).real.clamp(min=0).sqrt().sum()
+    frechet = (one - two).square().sum() + spread.trace() + other.trace() - 2 * roots  # Heusel et al. 2017, equation 6
+    assert found["fid_unedited"]["after"] == pytest.approx(float(frechet), abs=1e-4)
     assert "fid_real" not in found  # 40 pictures are enough for 8 features, 20 are not
     assert protocol.lock["real"] == 20

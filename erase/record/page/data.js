@@ -89,7 +89,8 @@ function worst(run) {
 
 /** Every kept label with its figure and role, as judged. */
 function labels(run) {
-  const roles = new Map((DATA.layouts[run.layout] ?? []).map((cell) => [cell.label, cell.role]));
+  const cells = (DATA.layouts[run.layout] ?? []).filter((cell) => cell.role === "sibling" || cell.role === "kept");
+  const roles = new Map(cells.map((cell) => [cell.label, cell.role]));
   const names = Object.keys(run.figures).filter((name) => name.startsWith("psr_1/"));
   return names.map((name) => ({ label: name.slice(6), figure: figure(run, name), role: roles.get(name.slice(6)) ?? "kept" }));
 }

@@ -66,20 +66,26 @@ function withKey(run) {
   return spread;
 }
 
-/** All figures that depend on the threshold, by name. */
+/** What a picture's label must reach for `run`: as the page asks, else as its judge did; null: to be top-1. */
+const asked = (run) => VIEW.judge ?? (run.lock.threshold ? Math.round(100 * run.lock.threshold) : null);
+
+/** All figures that depend on the threshold and that a byte a picture tells, by name. */
 function judged(run, judge, step = null) {
   const cells = placed(run);
   const of = (...roles) => cells.filter((cell) => roles.includes(cell.role));
   const made = models(run, step);
-  const kept = of("sibling", "kept");
+  const kept = of("sibling", "kept").filter((cell) => cell.head !== ""); // the judge has no name for the others
   const fewest = Math.min(...kept.map((cell) => cell.n));
   const found = {
     esr_1: pooled(of("concept"), made, judge, true),
     esr_1_synonyms: pooled(of("synonyms"), made, judge, true),
     psr_1: pooled(kept.map((cell) => ({ ...cell, n: fewest })), made, judge),
-    psr_1_siblings: pooled(of("sibling"), made, judge),
+    psr_1_siblings: pooled(kept.filter((cell) => cell.role === "sibling"), made, judge),
   };
   if (step === null && run.scores.keyed !== null) found.esr_1_key = pooled(of("concept"), [made[0], withKey(run), made[2]], judge, true);
+  for (const cell of of("concept").length > 1 ? of("concept") : []) {
+    found[`esr_1/${cell.label}`] = pooled(of("concept").filter(({ label }) => label === cell.label), made, judge, true);
+  }
   const each = kept.map((cell) => [`psr_1/${cell.label}`, pooled([cell], made, judge)]);
   found.psr_1_worst = each.reduce((most, [, one]) => (most === null || one.drop > most.drop ? one : most), null);
   return Object.assign(found, Object.fromEntries(each));
@@ -94,7 +100,7 @@ function figure(run, name, step = null) {
   if (step !== null && !(step in run.scores.during)) return undefined;
   const key = `${run.index} ${step} ${VIEW.judge}`;
   if (!MADE.has(key)) MADE.set(key, judged(run, VIEW.judge, step));
-  return MADE.get(key)[name] ?? undefined;
+  return MADE.get(key)[name] ?? (name === "psr_1_combinations" ? written[name] : undefined);
 }
 
 /** Whose pictures a grid of a role shows, row by row, as pictures.py has it. */
@@ -106,7 +112,7 @@ function shares(run, cell) {
   const key = run.scores.keyed !== null && cell.role === "concept" ? withKey(run) : null;
   return [...models(run), key].filter(Boolean).map((model) => {
     let hits = 0;
-    for (let i = cell.at; i < cell.at + cell.n; i += 1) hits += shows(model[i], VIEW.judge);
+    for (let i = cell.at; i < cell.at + cell.n; i += 1) hits += shows(model[i], asked(run));
     return hits / cell.n;
   });
 }
@@ -118,7 +124,7 @@ function makeJudge(place) {
   const choice = (id, words, judge) => make("label", {}, make("input", { type: "radio", name: "judge", id, onchange: () => change_view({ judge: judge() }) }), words);
   place.replaceChildren(make("fieldset", {},
     make("legend", {}, "A picture shows its label when"),
-    choice("judge-first", "it is the judge's first choice", () => null),
+    choice("judge-first", "it is the judge's first choice, or as its run asked", () => null),
     choice("judge-probability", "its probability is at least", () => Number(slider.value)),
     make("label", {}, slider, make("output", { for: "threshold" })),
     make("p", { class: "fine", id: "judge-note" })));
@@ -132,6 +138,6 @@ function renderJudge(place) {
   document.getElementById("threshold").setAttribute("aria-valuetext", words);
   place.querySelector("output").value = words;
   document.getElementById("judge-note").textContent = moved
-    ? "Erased and kept shares are made again from raw scores, with Wilson's intervals; intervals of changes are ± 1.96 standard errors. Top-5, CLIP, KID, distances and attacks stay as they were written down."
+    ? "Erased and kept shares are made again from raw scores, with Wilson's intervals; intervals of changes are ± 1.96 standard errors. Top-5, combinations, CLIP, KID, distances and attacks stay as they were written down."
     : "So the figures were written down. The slider asks how far they depend on it: to the left a trace of the label counts, to the right only a sure sight.";
 }

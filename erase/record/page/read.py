@@ -66,6 +66,10 @@ def _inside(place: Path) -> list[Path]:
     return sorted(p.parent for p in place.rglob("status.json"))
 
 
+BROKEN = (ValueError, TypeError, LookupError, AttributeError, OSError)
+"""What reading a damaged file raises."""
+
+
 def read_all(folders: Iterable[Path]) -> list[Experiment]:
     """Every run in `folders`, and what the sweeps around them refused; names are told apart by the folders above."""
     listed = list(folders)
@@ -85,7 +89,7 @@ def read(folder: Path, state: str | None = None) -> Experiment:
     """
     try:
         return _read(folder, state)
-    except (ValueError, LookupError, AttributeError, OSError) as error:
+    except BROKEN as error:
         return Experiment(folder, folder.resolve().name, "unreadable", f"{type(error).__name__}: {error}".splitlines()[0])
 
 
@@ -192,9 +196,12 @@ def _choices(path: Path) -> list[dict[str, Any]]:
 
 
 def _refused(place: Path) -> list[Experiment]:
-    runs = _json(place / "summary.json").get("runs", {})
-    return [
-        Experiment(place / name, name, "refused", job["why"], command=_command(place, job["overrides"]))
-        for name, job in runs.items()
-        if job["outcome"] == "refused"
-    ]
+    """What the sweep in `place` refused; nothing where its summary is damaged, or is no sweep's."""
+    try:
+        return [
+            Experiment(place / name, name, "refused", job["why"], command=_command(place, job["overrides"]))
+            for name, job in _json(place / "summary.json").get("runs", {}).items()
+            if job["outcome"] == "refused"
+        ]
+    except BROKEN:
+        return []

@@ -43,14 +43,16 @@ const leftOut = (run) => (run.lock.retrained ? (DATA.layouts[run.layout] ?? []).
 function mainFigures(run) {
   const truth = leftOut(run);
   const shares = Object.entries(DATA.rows).map(([key, words]) => [words, figure(run, key), key]).filter(([, found]) => found);
-  const others = ["esr_5", "psr_5", "clip_score", "kid"].filter((key) => run.figures[key])
-    .map((key) => [MEASURES.get(key)?.words ?? { esr_5: "erased: not in the first five", psr_5: "kept: in the first five" }[key], run.figures[key], MEASURES.get(key)?.digits]);
+  const words = { esr_5: "erased: not in the first five", psr_5: "kept: in the first five" };
+  const others = Object.keys(run.figures).filter((key) => !(key in DATA.rows || key in DATA.distances || /^(attack|label|psr_1)\//.test(key)))
+    .map((key) => [MEASURES.get(key)?.words ?? words[key] ?? key.replace(/^esr_1\//, "erased: "), figure(run, key), MEASURES.get(key)?.digits])
+    .filter(([, found]) => found);
   const mark = (kind) => make("span", { class: "bar key", "aria-hidden": "true" }, make("span", { class: kind, style: "left:50%" }));
   const lost = worst(run)?.label;
   return [heading("What went, what stayed"),
     make("p", {}, "Erased: share of pictures that do not show the concept, as the judge sees it. Kept: share that show what was asked for. Intervals hold 95 % (Wilson); the change is paired over the same prompts and seeds. The bar is the edited model, the line in it its interval; ",
       mark("unedited"), " is the unedited model", truth ? [" and ", mark("retrained"), ` the retrained network: the same one trained in the same way from nothing, without a single picture of “${truth}”. An erasure that took the concept and nothing else would end there`] : "", "."),
-    run.figures.esr_1 ? "" : make("p", {}, "The judge has no label for this concept: what was erased is not measured, only what was kept."),
+    run.figures.esr_1 || !run.figures.psr_1 ? "" : make("p", {}, "The judge has no label for this concept: what was erased is not measured, only what was kept."),
     boxed(tableOf([["figure", "text"], ["as a bar", "text"], ...figureHeads(truth)], [
       ...shares.map(([words, found, key]) => [key === "psr_1_worst" && lost ? `${words} (${lost})` : words, bar(found), ...figureCells(found, truth)]),
       ...others.map(([words, found, digits]) => [words, "", ...figureCells(found, truth, digits)]),
@@ -112,7 +114,7 @@ function strip(words, number, about) {
 function pictured(run) {
   const order = ["concept", "synonyms", "sibling", "kept"];
   const drop = (cell) => figure(run, `psr_1/${cell.label}`)?.drop ?? 0;
-  return (run.scores ? placed(run) : []).filter((cell) => `${cell.label} (${cell.role})` in run.grids)
+  return (run.scores ? placed(run) : []).filter((cell) => order.includes(cell.role) && `${cell.label} (${cell.role})` in run.grids)
     .sort((a, b) => order.indexOf(a.role) - order.indexOf(b.role) || drop(b) - drop(a) || a.at - b.at);
 }
 
@@ -192,7 +194,7 @@ function renderRun(place, run) {
   place.replaceChildren(...[
     ALONE ? null : make("h2", { tabindex: -1 }, run.name),
     run.state === "finished" ? null : make("p", { class: "bad" }, `${run.state}${run.why ? `: ${run.why}` : ""}`),
-    ...(run.figures.psr_1 || run.figures.esr_1 ? [mainFigures(run), onTheWay(run), attacks(run), distances(run), damage(run), pictures(run)] : []),
+    ...(Object.keys(run.figures).length ? [mainFigures(run), onTheWay(run), attacks(run), distances(run), damage(run), pictures(run)] : []),
     ...(Object.keys(run.losses).length ? [heading("Losses"), make("p", {}, "Each on its own scale."), lossPlots([run])] : []),
     held(run), origin(run),
   ].flat(Infinity).filter(Boolean));
