@@ -190,10 +190,11 @@ def _discard(folder: Path) -> None:
 
 
 def _check(config: DictConfig) -> None:
-    """BadInput for a model that the hub does not give."""
-    source = config.model.get("source") if OmegaConf.is_dict(config.model) else None
-    if hub.names(str(source)):
-        hub.answers(config.model.source, config.model.get("revision"), "model.source")
+    """BadInput for a model, or a judge, that the hub does not give."""
+    for part, file in (("model", hub.PIPELINE), ("judge", "config.json")):
+        node: Any = config[part] if OmegaConf.is_dict(config[part]) else {}
+        if hub.names(str(node.get("source"))):
+            hub.answers(node.source, node.get("revision"), f"{part}.source", file)
 
 
 @command("train", schema.Train, _discard, _check)

