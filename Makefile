@@ -1,7 +1,7 @@
 # make erase   a virtual environment, the package, the main job: a concept erased, a table, a report
 # make test    the same environment with what tests need besides, all tests but those of the proof
 # make proof   pre-emption on SLURM; sweeps of 36 runs, killed, on SLURM, on a full disk: half an hour
-# make bench   published against fast forms, attacks in batches, pictures a second, a page of 500 made-up runs: in one run
+# make bench   updates against their bare passes, published against fast forms, attacks in batches, pictures a second, a page of 500 made-up runs: in one run
 # make lint    ruff and mypy
 
 PYTHON ?= python3
@@ -20,6 +20,7 @@ proof: .venv/tested
 	$(BIN)/python -m pytest -n 0 -m proof tests/test_proof.py tests/test_slurm.py
 
 bench: .venv/tested
+	$(BIN)/python benchmarks/steps.py
 	$(BIN)/python benchmarks/forms.py
 	$(BIN)/python benchmarks/attack.py
 	$(BIN)/python benchmarks/evaluate.py
