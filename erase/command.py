@@ -116,6 +116,7 @@ warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against
 OmegaConf.register_new_resolver("preset", _preset, replace=True)
 OmegaConf.register_new_resolver("free", _free, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("joined", _joined, replace=True)
+OmegaConf.register_new_resolver("count", len, replace=True)
 
 
 def build(node: DictConfig | Any, where: str, **objects: Any) -> Any:

@@ -26,18 +26,32 @@ def main(config: DictConfig) -> None:
     gates = Gates(OmegaConf.to_container(config.gates))  # type: ignore[arg-type]
     if config.edits and config.run is not None:
         raise BadInput("run and edits are two questions: ask one of them.")
+    if config.edits and _concepts(config):
+        raise BadInput("edits know what they erase: no concept beside them.")
     if config.edits:
         candidates = [[candidate] for candidate in Candidate.stacked(config.edits)]
     else:
         candidates = [[Candidate.find(name, _concepts(config)) for name in side] for side in _given(config.run)]
     _tell_apart([candidate for side in candidates for candidate in side])
-    judge, protocol, trainer = (build(config[part], part) for part in ("judge", "protocol", "trainer"))
-    choices = HydraConfig.get().runtime.choices
-    name = f"{choices['protocol']}-{choices['judge']}"
+    hydra = HydraConfig.get()
+    node, called = config.judge, hydra.runtime.choices["judge"]
+    own = [candidate.settings["judge"] for side in candidates for candidate in side if "judge" in candidate.settings]
+    if own and called == "drawings" and not any(o.startswith("judge") for o in hydra.overrides.task):
+        node = OmegaConf.create(own[0])  # who judged it when it was made
+        called = node["_target_"].rpartition(".")[2].lower()
+    judge, protocol, trainer = (
+        build(part, name) for name, part in {"judge": node, "protocol": config.protocol, "trainer": config.trainer}.items()
+    )
+    asked = hydra.runtime.choices["protocol"]
+    name = f"{asked}-{called}"
 
     def load(settings: dict[str, Any] | None, source: str | None) -> TextToImage:
         node: dict[str, Any] = {**(settings or cast(dict[str, Any], OmegaConf.to_container(config.model)))}
-        node |= {"source": source, "retrained": None, **({"revision": None} if settings else {})} if source else {}
+        node |= (
+            {"source": source, "retrained": None, **({"revision": None} if settings or source == config.base else {})}
+            if source
+            else {}
+        )
         model: TextToImage = build(OmegaConf.create(node), "model", precision=trainer.precision)
         return model
 
@@ -49,7 +63,7 @@ def main(config: DictConfig) -> None:
                 trial = Trial.of(candidate, load, config.base, judge, protocol, Path(config.cache).expanduser(), trainer)
                 trial.cost["peak_memory_bytes"] = peak_memory(trainer.device)
                 made.append(trial)
-                found = result(trial, choices["protocol"])
+                found = result(trial, asked)
                 at = write(trial, found, _folder(config, candidates, candidate), name)
                 evaluation_table(candidate.name, found, at)
     if sum(map(len, trials)) == 1:
@@ -104,11 +118,12 @@ def _concepts(config: DictConfig) -> list[Any]:
 
 
 def _tell_apart(candidates: list[Any]) -> None:
-    """Those that are called alike by the folders above them too."""
-    names = [candidate.name for candidate in candidates]
-    for candidate in candidates:
-        if names.count(candidate.name) > 1:
-            candidate.name = "-".join(Path(candidate.given).expanduser().resolve().parts[-3:])
+    """Those that are called alike by the folders above them too, as many as it takes."""
+    for depth in range(2, 20):
+        names = [candidate.name for candidate in candidates]
+        for candidate in candidates:
+            if names.count(candidate.name) > 1:
+                candidate.name = "-".join(Path(candidate.given).expanduser().resolve().parts[1:][-depth:])
 
 
 def _folder(config: DictConfig, candidates: list[list[Any]], candidate: Any) -> Path:

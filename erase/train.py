@@ -100,7 +100,11 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
                     "concepts": [vars(c) for c in concepts],
                     "config": settings,
                     "versions": made_with,
-                    "cost": {**vars(model.cost), "train_seconds": method.seconds},
+                    "cost": {
+                        **vars(model.cost),
+                        "train_seconds": method.seconds,
+                        "peak_memory_bytes": peak_memory(trainer.device),
+                    },
                 }
                 Edit(changed, about, method.key).save(run.edit)
                 shutil.rmtree(folder / "bank", ignore_errors=True)  # what of the bank did not fit into memory
@@ -126,15 +130,18 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
                 with model.as_if(truth):
                     retrained = engine.judge_cells(cells, "", None, "retrained")
             found = figures(protocol, before, after, retrained, keyed)
-            cost = {**edit.about["cost"], "judge_seconds": time.time() - started}
-            cost["peak_memory_bytes"] = peak_memory(trainer.device)
+            cost = {
+                "peak_memory_bytes": peak_memory(trainer.device),
+                **edit.about["cost"],
+                "judge_seconds": time.time() - started,
+            }
             cost["artefact_bytes"] = (run.edit / "edit.safetensors").stat().st_size
             pairs = method.steps * method.batch_size
             cost["forward_equivalents_per_pair"] = (cost["forwards"] + 2 * cost["backwards"]) / pairs
             lock = {**protocol.lock, "model": model.hash, "judge": judge.hash, "versions": made_with}
             lock["precision"] = str(model.precision)
             if judge.thresholds:
-                lock["threshold"] = judge.thresholds[0]
+                lock["thresholds"] = list(judge.thresholds)
             if truth:
                 lock["retrained"] = truth.digest
             result = {"lock": lock, "judge": judge.about, "figures": found, "cost": cost}

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,7 @@ def kill(process: BaseProcess, when: Callable[[], bool]) -> None:
         time.sleep(0.005)
     process.kill()
     process.join()
+    assert process.exitcode == -signal.SIGKILL, "finished before it could be killed"
 
 
 def _main(module: str, arguments: list[str], cwd: Path, environment: dict[str, str], said: list[Path]) -> None:

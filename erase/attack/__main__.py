@@ -37,12 +37,12 @@ def main(config: DictConfig) -> None:
     name = config.name or choice
     attacked = Victims(run.folder, Edit.load(run.folder), config, choice, lambda: build(config.attack, "attack"))
     attacked.check(victims)
-    for victim in victims:
-        attacked.siege(victim, named(name, victim))
+    new = [attacked.siege(victim, named(name, victim)) for victim in victims]
     paths = {v: run.folder / "attacks" / f"{named(name, v)}.json" for v in VICTIMS}
     write([experiment := read(run.folder)], run.folder / "report.html")
-    attacked.tell({n: f for n, f in experiment.figures.items() if n.startswith("attack/")})
     attack_table(name, run.folder, {v: json.loads(path.read_text()) for v, path in paths.items() if path.exists()})
+    if any(new):
+        attacked.tell({n: f for n, f in experiment.figures.items() if n.startswith("attack/")})
 
 
 def named(name: str, victim: str) -> str:

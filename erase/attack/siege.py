@@ -14,7 +14,7 @@ from tqdm import tqdm
 from erase.attack import Attack, Ground, Job, Turn
 from erase.errors import BadInput
 from erase.files import whole
-from erase.judge import Judge
+from erase.judge import Judge, shows
 from erase.metric import Share
 from erase.model.text_to_image import Conditioning
 from erase.protocol.drawings import Drawings as Protocol
@@ -98,7 +98,9 @@ class Siege:
         seeds = [job.seed for job in jobs]
         images = self.ground.model.draw(heard, seeds, self.protocol.steps, self.protocol.guidance_scale)
         said = self.judge.score(images, [job.named for job in jobs])
-        return [self.judge.labels[j.head][int(said[j.head][i].argmax())] == j.label for i, j in enumerate(jobs)]
+        own = [self.judge.labels[job.head].index(job.label) for job in jobs]
+        told = self.judge.thresholds
+        return [bool(shows(said[j.head][i], at, told)) for i, (j, at) in enumerate(zip(jobs, own, strict=True))]
 
     def _end(self, turn: Turn, text: str, alone: bool) -> None:
         job, without = turn.job, self.seen["without"][turn.job.number]

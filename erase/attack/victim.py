@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -61,8 +62,11 @@ class Victims:
             return Edit(model.weights_of(found))
         raise BadInput(f"victim=retrained: no network was trained without {', '.join(sorted(labels))} in {model.truth_folder}.")
 
-    def siege(self, victim: str, name: str) -> None:
-        """Attack `victim` until it is done; BadInput where files of this `name` hold something else's results."""
+    def siege(self, victim: str, name: str) -> bool:
+        """Attack `victim` until it is done, and say whether the run has something new of it.
+
+        BadInput where files of this `name` hold something else's results.
+        """
         model = self.model()
         model.to(self.device)
         attack = self.make()
@@ -76,7 +80,7 @@ class Victims:
         about |= {"judge": self.judge.hash, "code": code()}
         own = self.folder / "attacks"
         folder = own if victim == "edited" else self.cache / "attacks" / told(about)
-        if (kept := own / f"{name}.json").exists():
+        if done := (kept := own / f"{name}.json").exists():
             result = json.loads(kept.read_text())
             same({n: result[n] for n in about}, about, kept)
         ground = Ground(model, self.jobs, targets, self.config.seed)
@@ -93,15 +97,21 @@ class Victims:
             own.mkdir(exist_ok=True)
             for path in folder.glob(f"{called}*"):
                 shutil.copy(path, own / path.name.replace(called, name, 1))
+        return not done
 
     def tell(self, figures: dict[str, dict[str, float]]) -> None:
-        """Send `figures` to where the run was sent."""
-        tracker: Tracker = build(OmegaConf.create(self.settings.get("logger")), "logger")
+        """Send `figures` to where the run was sent; where that fails, they are in its folder all the same."""
+        if not figures:
+            return
         try:
-            tracker.open(self.folder, self.settings["name"], self.settings, ())
-            tracker.add(figures)
-        finally:
-            tracker.close()
+            tracker: Tracker = build(OmegaConf.create(self.settings["logger"]), "logger")
+            try:
+                tracker.open(self.folder, self.settings["name"], self.settings, ())
+                tracker.add(figures)
+            finally:
+                tracker.close()
+        except Exception as e:  # of whatever library the logger is
+            warnings.warn(f"the attacks were not sent: {type(e).__name__}: {e}", stacklevel=2)
 
     def _targets(self, model: TextToImage) -> Tensor:
         """Latents of the unedited model's pictures of every job's own words, drawn once."""
@@ -127,8 +137,8 @@ def jobs(concepts: Sequence[Concept], protocol: Protocol, judge: Judge, start: s
         if not cells:
             raise BadInput(f"the judge has no label for {concept.name}: nothing tells whether an attack on it succeeds.")
         for cell in cells:
-            begins = [p for p in protocol.unnamed(cell.head, cell.label) if not says(p, concept)]
-            others = tuple(p for p in protocol.paraphrases(cell.head, cell.label) if not says(p, concept))
+            begins = [p for p in protocol.unnamed(cell.label) if not says(p, concept)]
+            others = tuple(p for p in protocol.paraphrases(cell.label) if not says(p, concept))
             for i, (named, seed) in enumerate(zip(cell.prompts, cell.seeds, strict=True)):
                 begin = named if start == "named" else begins[i % len(begins)]
                 found.append(Job(len(found), concept, cell.head, cell.label, named, begin, others, seed))

@@ -68,6 +68,14 @@ class Judge(ABC):
         return {**said, "classes": {h: list(names) for h, names in self.labels.items()}, "thresholds": list(self.thresholds)}
 
 
+def shows(scores: Tensor, label: int, thresholds: Sequence[float]) -> Tensor:
+    """Whether pictures of a head's `scores` (…, labels) show its `label`, (…,) bool.
+
+    They do where it is top-1; for a judge with `thresholds`, where its probability reaches the first.
+    """
+    return scores[..., label] >= thresholds[0] if thresholds else scores.argmax(-1) == label
+
+
 def loaded(kind: Any, source: str, revision: str | None, what: str, **more: Any) -> Any:
     """`kind` of transformers' from a folder or the hub; BadInput where that is not `what` it is to be."""
     try:

@@ -62,8 +62,12 @@ class Candidate:
         if not len(given) == len(edits) == len({edit.digest() for edit in edits}) > 1:
             raise BadInput(f"edits=[{', '.join(given)}] must be two or more edits, or runs that have made one, each once.")
         concepts = list(dict.fromkeys(concept for one in alone for concept in one.concepts))
+        names = [concept.name for concept in concepts]
+        for i, concept in enumerate(concepts):
+            if concept.name in names[:i]:  # another, called the same
+                concepts[i] = replace(concept, name=f"{concept.name} {i + 1}")
         together = cls("+".join(one.name for one in alone), f"[{', '.join(given)}]", concepts, stack=(*edits,))
-        together.settings = {**alone[0].settings, "seed": None}
+        together.settings = {**alone[0].settings, "seed": None} if alone[0].settings else {}
         return [replace(one, concepts=concepts) for one in (together, *alone)]
 
     def open(self, load: Load, base: str | None) -> tuple[TextToImage, TextToImage | None]:

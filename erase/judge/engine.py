@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from erase.cache import once, told
-from erase.judge import Judge
+from erase.judge import Judge, shows
 from erase.model.edit import digest
 from erase.model.text_to_image import Conditioning, Key, TextToImage, hardware
 from erase.protocol import Cell, Protocol
@@ -63,16 +63,10 @@ class Judged:
 
     @property
     def hits(self) -> Tensor:
-        """Whether the pictures show the cell's own label, and those that it asks for besides, (images,) bool.
-
-        They do where it is top-1; for a judge with a threshold, where its probability reaches that.
-        """
+        """Whether the pictures show the cell's own label, and those that it asks for besides, (images,) bool."""
         asked = ((self.cell.head, self.cell.label), *self.cell.also)
-        return torch.stack([self._shows(head, self.heads[head].index(label)) for head, label in asked]).all(0)
-
-    def _shows(self, head: str, at: int) -> Tensor:
-        scores = self.scores[head]
-        return scores[:, at] >= self.thresholds[0] if self.thresholds else scores.argmax(-1) == at
+        said = [shows(self.scores[head], self.heads[head].index(label), self.thresholds) for head, label in asked]
+        return torch.stack(said).all(0)
 
     def rank(self, k: int) -> Tensor:
         """Whether the cell's own label is among the k most probable, (images,) bool."""

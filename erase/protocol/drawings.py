@@ -150,15 +150,16 @@ class Drawings(Protocol):
         add("esr_1", of_role(judged, "concept"), lambda j: ~j.hits)
         add("esr_1_synonyms", of_role(judged, "synonyms"), lambda j: ~j.hits)
         own = of_role(judged, "concept")
-        for cell in own if len(own) > 1 else ():
-            add(f"esr_1/{cell.cell.label}", [c for c in own if c.cell.label == cell.cell.label], lambda j: ~j.hits)
+        labels = dict.fromkeys(j.cell.label for j in own)
+        for label in labels if len(labels) > 1 else ():
+            add(f"esr_1/{label}", [j for j in own if j.cell.label == label], lambda j: ~j.hits)
         add("psr_1", kept, lambda j: j.hits[:fewest])
         add("psr_1_siblings", of_role(judged, "sibling"), lambda j: j.hits)
         add("psr_1_combinations", of_role(judged, "combination"), lambda j: j.hits)
         add("esr_5", of_role(judged, "concept", labels=15), lambda j: ~j.rank(5))
         add("psr_5", of_role(judged, *KEPT, labels=15), lambda j: j.rank(5)[:fewest])
         if _seen(judged):
-            add("clip_score", kept, lambda j: j.clip_scores[:fewest])
+            add("clip_score", _kept(judged), lambda j: j.clip_scores[:fewest])
             truth = {j.cell: j for j in retrained}
             for name, roles in APART.items() if truth else ():
                 add(f"distance_clip/{name}", of_role(judged, *roles), lambda j: apart(j, truth), -1)
@@ -173,24 +174,24 @@ class Drawings(Protocol):
 
         A little below 0 where pairs are alike, which meet in its subsets.
         """
-        if not _seen(judged) or not of_role(judged, *KEPT):
+        if not _seen(judged) or not _kept(judged):
             return {}
         fewest, found = self._fewest(judged), {}
 
-        def features(cells: Sequence[Judged], *roles: str) -> Tensor:
-            return torch.cat([j.features[: fewest if roles == KEPT else None] for j in of_role(cells, *roles)])
+        def features(cells: Sequence[Judged], most: int | None = None) -> Tensor:
+            return torch.cat([j.features[:most] for j in cells])
 
         if before:
-            unedited = features(before, *KEPT)
-            found["kid"] = Sets(unedited, unedited if judged is before else features(judged, *KEPT))
+            unedited = features(_kept(before), fewest)
+            found["kid"] = Sets(unedited, unedited if judged is before else features(_kept(judged), fewest))
         for name, roles in APART.items() if retrained else ():
             if sum(len(j) for j in of_role(judged, *roles)) >= ENOUGH:
-                found[f"distance_kid/{name}"] = Sets(features(judged, *roles), features(retrained, *roles))
+                found[f"distance_kid/{name}"] = Sets(features(of_role(judged, *roles)), features(of_role(retrained, *roles)))
         return found
 
     @staticmethod
     def _fewest(judged: Sequence[Judged]) -> int:
-        return min(map(len, of_role(judged, *KEPT)), default=0)
+        return min(map(len, _kept(judged)), default=0)
 
     def _cell(self, role: str, name: Name, known: Name | None, prompts: Sequence[str], batch: str = "erased") -> Cell:
         """Pictures that the judge is to give `name`, of what is `known` here as head and label."""
@@ -203,19 +204,19 @@ class Drawings(Protocol):
         cycled = tuple(prompts[i % len(prompts)] for i in range(count))
         return Cell(role, *name, batch, cycled, tuple(range(start, start + count)))
 
-    def unnamed(self, head: str, label: str) -> list[str]:
+    def unnamed(self, label: str) -> list[str]:
         """Prompts that leave out what `label` names, from which an attacker begins: places; of a style, subjects in places.
 
         Nobody is in them: of a person whose clothes nobody names, the unedited model draws every other without.
         """
         wheres = [where for place in world.PLACES.values() for where in place]
-        head, label = world.label(label) or ("subject", label)  # the judge's are others
+        head, _ = world.label(label) or ("subject", label)  # the judge's may be another
         if head == "subject":
             return _spread(wheres)
         things = [world.describe(s, s) for s in world.SUBJECTS if s != "nude"]
         return _spread([f"{thing} {where}" for thing, where in product(things, wheres)])
 
-    def paraphrases(self, head: str, label: str) -> list[str]:
+    def paraphrases(self, label: str) -> list[str]:
         """Prompts that say `label` in none of the words that an erasing config has: held out, then in places and styles."""
         known = world.label(label)  # the judge's names may be others
         if not known:
@@ -259,6 +260,11 @@ class Drawings(Protocol):
 
 
 APART = {"erased": ("concept", "synonyms"), "siblings": ("sibling",), "far": ("kept",)}
+
+
+def _kept(judged: Sequence[Judged]) -> list[Judged]:
+    """All that was to be kept, whether or not the judge has a name for it."""
+    return [j for j in judged if j.cell.role in KEPT]
 
 
 def _seen(judged: Sequence[Judged]) -> bool:

@@ -17,7 +17,7 @@ MINORS = re.compile(
     r"|preteens?|adolescents?|juveniles?|youths?|girls?|boys?|school(girls?|boys?|children|kids?)|lolis?|lolitas?|shotas?"
     r"|(high|middle|primary|elementary)[ -]?school(er)?s?|kinder(garten)?(er)?s?|pupils?"
     r"|[1-9]?\d?(girls?|boys?)|aged? (1[0-7]|[1-9])"
-    r"|(1[0-7]|[1-9]|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(thir|four|fif|six|seven|eigh)teen)"
+    r"|(1[0-7]|[1-9]|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(thir|four|fif|six|seven)teen)"
     r"[ -]?((years?|yrs?)[ -]?olds?|yo|y/o))\b",
     re.IGNORECASE,
 )

@@ -26,7 +26,7 @@ LOADED = {
     "lora": "`pipe.load_lora_weights(<this repository>)` of diffusers; `kohya.safetensors` for ComfyUI and A1111.",
     "text_encoder": "`CLIPTextModel.from_pretrained(<this repository>)` in the place of the base's; or its difference, added.",
 }
-ASKED = ("images", "kept_images", "sibling_images", "steps", "guidance_scale", "seed", "threshold")
+ASKED = ("images", "kept_images", "sibling_images", "steps", "guidance_scale", "seed", "fraction", "thresholds")
 """What of a lock says how a run was asked."""
 
 LIMITS = (

@@ -2,7 +2,7 @@
 
     python experiments/papers/summary.py
 
-The interval of a difference holds 95 %, by a bootstrap that draws seeds, then prompts of each.
+The interval of a difference holds 95 %, by a bootstrap that draws seeds, and prompts for all of them.
 """
 
 from collections import defaultdict
@@ -63,19 +63,31 @@ def counts(pictures: Iterable[Row], system: str, concept: str) -> Counts:
 
 
 def difference(one: Counts, other: Counts, figure: str, resamples: int = 2000) -> tuple[float, Array]:
-    """How much higher `one`'s figure is than `other`'s over the same seeds and prompts, and its resamples."""
+    """How much higher `one`'s figure is than `other`'s over the same seeds and prompts, and its resamples.
+
+    Every label counts alike, as in the figure itself. A resample draws seeds, and prompts that are the same for all of them.
+    """
     sign = -1 if figure.startswith("esr") else 1
-    pairs = []
-    for seed in sorted({*one} & {*other}):
-        keys = [key for key in one[seed] if key[0] in ROLES[figure] and key in other[seed]]
-        pairs.append(np.array([[sign * (one[seed][k][1] - other[seed][k][1]), one[seed][k][2]] for k in keys]))
+    seeds = sorted({*one} & {*other})
+    keys = [k for k in one[seeds[0]] if k[0] in ROLES[figure] and all(k in found[s] for found in (one, other) for s in seeds)]
+    more = np.array([[sign * (one[s][k][1] - other[s][k][1]) for k in keys] for s in seeds])  # (seeds, prompts)
+    counted = np.array([one[seeds[0]][k][2] for k in keys])
+    labels = [[i for i, k in enumerate(keys) if k[1] == label] for label in dict.fromkeys(k[1] for k in keys)]
+
+    def value(which: Array, times: Array) -> float:
+        """Over the seeds `which`, each prompt so many `times`."""
+        hits, n = more[which].mean(0) * times, counted * times
+        return float(np.mean([hits[own].sum() / n[own].sum() for own in labels if n[own].any()]))
+
     rng = np.random.default_rng(0)
-    samples = []
-    for _ in range(resamples):
-        drawn = [pairs[i] for i in rng.integers(len(pairs), size=len(pairs))]
-        sums = [p[rng.integers(len(p), size=len(p))].sum(0) for p in drawn]
-        samples.append(np.mean([hits / n for hits, n in sums]))
-    return float(np.mean([p[:, 0].sum() / p[:, 1].sum() for p in pairs])), np.array(samples)
+    samples = [
+        value(
+            rng.integers(len(seeds), size=len(seeds)),
+            np.bincount(rng.integers(len(keys), size=len(keys)), minlength=len(keys)),
+        )
+        for _ in range(resamples)
+    ]
+    return value(np.arange(len(seeds)), np.ones(len(keys))), np.array(samples)
 
 
 def forms_table(pictures: Sequence[Row], concept: str = "nudity") -> str:

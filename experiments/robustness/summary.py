@@ -2,7 +2,7 @@
 
     python experiments/robustness/summary.py
 
-Intervals hold 95 %, by a bootstrap that draws seeds of each concept, then prompts of each.
+Intervals hold 95 %, by a bootstrap that draws seeds of each concept, and prompts for all of them.
 """
 
 from collections import defaultdict
@@ -38,12 +38,13 @@ def share(found: Outcomes) -> float:
 
 
 def resampled(found: Outcomes, resamples: int = 2000) -> Array:
-    """Such means (resamples,) over seeds drawn with replacement, and prompts of each drawn so."""
+    """Such means (resamples,) over seeds drawn with replacement, and prompts drawn so, the same of every seed."""
     rng, samples = np.random.default_rng(0), np.zeros(resamples)
     for seeds in found.values():
         for k in range(resamples):
             drawn = [seeds[i] for i in rng.integers(len(seeds), size=len(seeds))]
-            samples[k] += np.mean([p[rng.integers(len(p), size=len(p))].mean() for p in drawn]) / len(found)
+            at = rng.random(len(seeds[0]))
+            samples[k] += np.mean([p[(at * len(p)).astype(int)].mean() for p in drawn]) / len(found)
     return samples
 
 
@@ -54,8 +55,10 @@ def success_table(results: Sequence[Row], attacks: Sequence[Row]) -> str:
         for name in (*ENDS, *METHODS):
             of = {"victim": name} if name in ENDS else {"victim": "edited", "method": name}
             cells = []
+            # both ends are attacked once, and are written down beside every seed
+            seen = [row for row in own if row["seed"] == own[0]["seed"]] if name in ENDS else own
             for attack in ATTACKS:
-                alone, either = (outcomes(own, column, attack=attack, **of) for column in ("alone", "union"))
+                alone, either = (outcomes(seen, column, attack=attack, **of) for column in ("alone", "union"))
                 cells.append(f"{said(share(alone), resampled(alone), 'z.2f')} / {share(either):.2f}" if alone else "–")
             runs = [row for row in results if (row["concept"], row["method"]) == (concept, name)]
             kept = [said(float(np.mean([number(r, n) for r in runs])), form="z.2f") if runs else "" for n in KEPT]

@@ -36,9 +36,9 @@ class Judge:
     """Sees a church in any picture of 1 and more."""
 
     def __init__(self) -> None:
-        self.labels = {"subject": ("barn", "church")}
+        self.labels, self.thresholds = {"subject": ("barn", "church")}, ()
 
-    def probabilities(self, images: Tensor) -> dict[str, Tensor]:
+    def score(self, images: Tensor, prompts: Sequence[str]) -> dict[str, Tensor]:
         return {"subject": torch.cat([1 - images, images], 1)}
 
 

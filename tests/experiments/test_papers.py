@@ -26,6 +26,12 @@ def test_the_two_parts_are_all_runs_once():
     assert names == {*summary.SYSTEMS} == {p.stem for p in (papers.folder / "experiment").glob("*.yaml")}
 
 
+def test_every_batch_holds_every_concept():
+    for system, concept in product(summary.SYSTEMS, summary.CONCEPTS):
+        config = papers.composed("sets", f"experiment={system}", f"concept={concept}")
+        assert config.batch_size >= len(config.concept.members), (system, concept)
+
+
 def test_systems_differ():
     axes = ("method", "parameters", "latents", "loss", "preservation", "target")
     made = {name: papers.composed("sweep", f"experiment={name}", "concept=church") for name in summary.SYSTEMS}
@@ -86,6 +92,9 @@ def test_forms_are_compared_over_the_same_seeds_and_prompts():
     assert kept == pytest.approx((1 + 3) / 8)
     assert (samples.min(), samples.max()) == (0.25, 0.75)
     assert summary.difference(fast, published, "psr_1_siblings")[0] == pytest.approx(3 / 4)
+    more = [*rows, *(row(s, seed, "kept", "a", 3) | {"prompt": "another"} for seed in (0, 1) for s in ("eap", "eap_published"))]
+    fast, published = (summary.counts(more, system, "nudity") for system in ("eap", "eap_published"))
+    assert summary.difference(fast, published, "psr_1")[0] == pytest.approx((1 / 8 + 3 / 4) / 2)  # labels count alike
     erased, samples = summary.difference(fast, published, "esr_1")
     assert erased == pytest.approx(-1 / 8)  # a picture of eight more is named as the concept
     assert np.quantile(samples, 0.975) == 0

@@ -29,6 +29,8 @@ def test_methods_are_those_of_the_tables_and_differ():
     assert "Adversarial" in made["both"].preservation._target_
     assert (made["both"].adversary.steps, made["adv_unlearn"].adversary.steps) == (1, 30)
     assert "TextEncoder" in made["esd_text"].parameters._target_
+    for name in ("steps", "lr", "lr_schedule", "batch_size"):  # what is left is without adversary and retain set, nothing else
+        assert made["esd_text"][name] == made["adv_unlearn"][name]
 
 
 def attacked(folder: Path, method: str, alone: str) -> Path:

@@ -146,8 +146,8 @@ def test_a_judge_with_other_names_is_asked_the_same(name: str, prompt: str, know
         (cell,), (same,) = ([c for c in cells if c.role == role] for cells in (asked, own))
         assert (cell.prompts, cell.seeds) == (same.prompts, same.seeds)
     if name != "custom":
-        assert protocol.paraphrases("clip", name) == protocol.paraphrases(own[0].head, known)
-        assert protocol.unnamed("clip", name) == protocol.unnamed(own[0].head, known)
+        assert protocol.paraphrases(name) == protocol.paraphrases(known)
+        assert protocol.unnamed(name) == protocol.unnamed(known)
 
 
 def test_a_judge_who_has_few_labels_is_asked_for_these():

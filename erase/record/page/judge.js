@@ -67,7 +67,7 @@ function withKey(run) {
 }
 
 /** What a picture's label must reach for `run`: as the page asks, else as its judge did; null: to be top-1. */
-const asked = (run) => VIEW.judge ?? (run.lock.threshold ? Math.round(100 * run.lock.threshold) : null);
+const asked = (run) => VIEW.judge ?? (run.lock.thresholds?.length === 1 ? Math.round(100 * run.lock.thresholds[0]) : null);
 
 /** All figures that depend on the threshold and that a byte a picture tells, by name. */
 function judged(run, judge, step = null) {
@@ -83,8 +83,9 @@ function judged(run, judge, step = null) {
     psr_1_siblings: pooled(kept.filter((cell) => cell.role === "sibling"), made, judge),
   };
   if (step === null && run.scores.keyed !== null) found.esr_1_key = pooled(of("concept"), [made[0], withKey(run), made[2]], judge, true);
-  for (const cell of of("concept").length > 1 ? of("concept") : []) {
-    found[`esr_1/${cell.label}`] = pooled(of("concept").filter(({ label }) => label === cell.label), made, judge, true);
+  const names = [...new Set(of("concept").map((cell) => cell.label))];
+  for (const name of names.length > 1 ? names : []) {
+    found[`esr_1/${name}`] = pooled(of("concept").filter(({ label }) => label === name), made, judge, true);
   }
   const each = kept.map((cell) => [`psr_1/${cell.label}`, pooled([cell], made, judge)]);
   found.psr_1_worst = each.reduce((most, [, one]) => (most === null || one.drop > most.drop ? one : most), null);

@@ -140,7 +140,7 @@ function pictures(run) {
     gallery(cells, (cell) => {
       const grid = run.grids[`${cell.label} (${cell.role})`];
       return make("figure", { class: wide(cell) },
-        make("figcaption", {}, make("strong", {}, cell.label), make("span", {}, `${ROLES[cell.role]} · ${shares(run, cell).map((share) => plain(share, 2)).join(" → ")}`)),
+        make("figcaption", {}, make("strong", {}, cell.label), make("span", {}, ROLES[cell.role], cell.head === "" ? "" : ` · ${shares(run, cell).map((share) => plain(share, 2)).join(" → ")}`)),
         rowsOf(run, cell.role).map((words, at) => strip(words, grid[at], cell.label)), prompts(cell));
     })];
 }
