@@ -48,7 +48,7 @@ def text_encoder(pipe: Any, edit: Edit, out: Path) -> None:
     is written, where the edit changes anything besides: the encoder alone would not erase.
     """
     if other := [name for name in edit.tensors if not name.startswith("text_encoder.")]:
-        raise BadInput(f"format=text_encoder: this run changes {other[0]}, which no text encoder holds: format=diffusers.")
+        raise BadInput(f"format=text_encoder: this run changes {other[0]}, which is not in text_encoder: format=diffusers.")
     pipe.text_encoder.save_pretrained(out)
     text_encoder_state(pipe.text_encoder, out)
     change = {_key(name.removeprefix("text_encoder.")): value for name, value in _differences(pipe, edit).items()}

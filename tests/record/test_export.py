@@ -13,6 +13,7 @@ from conftest import Once
 from diffusers import DDIMScheduler
 from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from erase.errors import BadInput
@@ -104,6 +105,27 @@ def test_an_edit_alone_fits_its_base(folder: Path, tmp_path: Path):
     found.apply(other.pipe)
     assert same(other.pipe, model)
     assert found.key is None
+
+
+def test_a_text_encoder_stands_in_for_the_base_s(folder: Path, tmp_path: Path):
+    edit = changed(folder)
+    with pytest.raises(BadInput, match="which is not in text_encoder: format=diffusers"):
+        exported(folder, edit, "text_encoder", tmp_path / "no")
+    edit.tensors = {n: w for n, w in edit.tensors.items() if n.startswith("text_encoder.")}
+    model, other = exported(folder, edit, "text_encoder", tmp_path), loaded(folder)
+    base = {n: w.clone() for n, w in other.pipe.text_encoder.state_dict().items()}
+    before = picture(other.pipe)
+    other.pipe.text_encoder = type(other.pipe.text_encoder).from_pretrained(tmp_path)
+    assert same(other.pipe, model)
+    assert (picture(other.pipe) - picture(model.pipe)).abs().max() <= 1
+    assert (picture(other.pipe) - before).abs().max() > 2
+    difference = load_file(tmp_path / "difference.safetensors")
+    assert len(difference) == len(edit.tensors)
+    own = {n.removeprefix("text_model."): w for n, w in model.pipe.text_encoder.state_dict().items()}
+    base = {n.removeprefix("text_model."): w for n, w in base.items()}
+    for name, value in difference.items():
+        bare = name.removeprefix("text_model.")
+        torch.testing.assert_close(base[bare] + value, own[bare])
 
 
 @pytest.mark.parametrize("file", ["pytorch_lora_weights.safetensors", "kohya.safetensors"])
