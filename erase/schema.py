@@ -36,6 +36,7 @@ class Train:
     parameters: Any = MISSING
     latents: Any = MISSING
     loss: Any = MISSING
+    balance: Any = MISSING
     judge: Any = MISSING
     protocol: Any = MISSING
     trainer: Any = MISSING

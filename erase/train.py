@@ -15,7 +15,7 @@ from erase.command import build, command
 from erase.files import discard
 from erase.model import hub
 
-AXES = ("target", "preservation", "adversary", "parameters", "latents", "loss")
+AXES = ("target", "preservation", "adversary", "parameters", "latents", "loss", "balance")
 """What a method is composed of, besides its model and its concepts."""
 
 
@@ -24,7 +24,9 @@ def objective(config: DictConfig, model: Callable[[], Any], work: Path, shared: 
 
     `work` is for what does not fit into memory, `shared` for what several runs may use. BadInput for what does not fit.
     """
+    from erase.balance import Balance
     from erase.concept import check_known, resolve
+    from erase.errors import BadInput
 
     concepts = resolve(config.concept.members, config.concept.prompts, config.concept.synonyms)
     parts = {axis: build(config[axis], axis) for axis in AXES}
@@ -32,7 +34,10 @@ def objective(config: DictConfig, model: Callable[[], Any], work: Path, shared: 
     check_known(concepts, loaded.words, loaded.things)
     given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
     given["batch_size"] *= config.trainer.get("processes", 1)  # each of a team has as many
-    return build(config.method, "method", model=loaded, concepts=concepts, work=work, shared=shared, **parts, **given)
+    method = build(config.method, "method", model=loaded, concepts=concepts, work=work, shared=shared, **parts, **given)
+    if isinstance(method.balance, Balance) and not method.players:
+        raise BadInput(f"method={method.title} goes down on no loss, so there is nothing to weigh: balance=sum.")
+    return method
 
 
 def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:

@@ -16,7 +16,19 @@ from erase.errors import BadInput
 
 OPTIONS = [(g, o) for g in groups() for o in choices(g)]
 HUB = ("sd14", "sd15", "sd21", "sdxl")
-AXES = ("model", "target", "preservation", "adversary", "parameters", "latents", "loss", "judge", "protocol", "logger")
+AXES = (
+    "model",
+    "target",
+    "preservation",
+    "adversary",
+    "parameters",
+    "latents",
+    "loss",
+    "balance",
+    "judge",
+    "protocol",
+    "logger",
+)
 
 
 def chosen(group: str, option: str) -> list[str]:
@@ -27,7 +39,7 @@ def chosen(group: str, option: str) -> list[str]:
 
 
 def test_no_option_is_missed():
-    assert len(OPTIONS) == 87
+    assert len(OPTIONS) == 92
     assert {g for g, _ in OPTIONS} == {*AXES, "concept", "method", "trainer", "experiment"}
     files = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parent.parent.name not in ("preset", "hydra")]
     assert len(files) == len(OPTIONS) + len(choices("attack"))

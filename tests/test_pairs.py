@@ -16,7 +16,10 @@ from erase.errors import BadInput
 from erase.model.stable_diffusion import StableDiffusion
 from erase.train import objective
 
-AXES = {axis: choices(axis) for axis in ("method", "target", "preservation", "adversary", "parameters", "latents", "loss")}
+AXES = {
+    axis: choices(axis)
+    for axis in ("method", "target", "preservation", "adversary", "parameters", "latents", "loss", "balance")
+}
 NEEDED = {("preservation", "fixed"): "preservation.prompts=[a barn]"}
 CHEAP = {
     "latents": {"steps": 3, "trajectories": 1, "kept_trajectories": 1, "images": 1, "kept_images": 1},

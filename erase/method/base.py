@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from erase.adversary import Adversary, Nobody
+from erase.balance import Balance, Sum, mix
 from erase.concept import Concept
 from erase.errors import BadInput
 from erase.latents import Latents, Points
@@ -53,6 +54,7 @@ class Method(L.LightningModule):
         work: Path,
         shared: Path | None = None,
         adversary: Adversary | None = None,
+        balance: Balance | Sum | None = None,
         name: str = "",
     ) -> None:
         super().__init__()
@@ -82,9 +84,11 @@ class Method(L.LightningModule):
         self.seconds = 0.0  # of training, those before a resume too
         self.started = time.time()
         self.scaler = torch.amp.GradScaler(enabled=False)  # until the device is known
-        self.adversary = adversary or Nobody()
+        self.adversary, self.balance = adversary or Nobody(), balance or Sum()
         target.open(self.task)  # what makes no sense is refused before anything is written
         self.adversary.open(self.task, steps)
+        if isinstance(self.balance, Balance):
+            self.balance.open(self.task)
 
     def on_fit_start(self) -> None:
         self.started = time.time()
@@ -117,12 +121,16 @@ class Method(L.LightningModule):
         found = self.adversary.attack(prompts, step)
         return self.words(prompts) if found is None else found
 
-    def error(self, prediction: Tensor, target: Tensor, points: Points, tell: bool = True) -> Tensor:
-        """The mean error at `points` by their weights, scalar; `tell` says what each was to where they come from."""
+    def errors(self, prediction: Tensor, target: Tensor, points: Points, tell: bool = True) -> Tensor:
+        """The errors at `points` by their weights, (rows,); `tell` says what each was to where they come from."""
         each = self.task.loss.each(prediction, target, points.snr)
         if tell:
             points.tell(each.detach())
-        return torch.mean(points.weight * each)
+        return points.weight * each
+
+    def error(self, prediction: Tensor, target: Tensor, points: Points, tell: bool = True) -> Tensor:
+        """Their mean, scalar."""
+        return self.errors(prediction, target, points, tell).mean()
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """The losses of update `step` by name, each scalar and with its weight; their sum is stepped on."""
@@ -156,10 +164,16 @@ class Method(L.LightningModule):
             if player in steppers:
                 optimizer, _ = steppers[player]
                 optimizer.zero_grad()
-                self.manual_backward(self.scaler.scale(total), inputs=players[player][0])  # others are spared theirs
-                self.scaler.unscale_(optimizer)
-                team.average(p.grad for p in players[player][0] if p.grad is not None)
-                if self.scaler.is_enabled() and not _finite(players[player][0]):
+                moved = players[player][0]  # others are spared their gradients
+                if isinstance(self.balance, Balance) and player == "weights":
+                    scaled = {name: self.scaler.scale(loss) for name, loss in losses.items()}
+                    mix(self.balance, scaled, dict(zip(losses, seen.tolist(), strict=True)), moved, batch_idx)
+                    self.scaler.unscale_(optimizer)
+                else:
+                    self.manual_backward(self.scaler.scale(total), inputs=moved)
+                    self.scaler.unscale_(optimizer)
+                    team.average(p.grad for p in moved if p.grad is not None)
+                if self.scaler.is_enabled() and not _finite(moved):
                     optimizer.zero_grad()  # an update like any other, in which nothing moves: the scale was too large
                 optimizer.step()
                 self.scaler.update()
@@ -185,6 +199,7 @@ class Method(L.LightningModule):
         checkpoint["state_dict"] = {n: p.detach() for n, p in self.model.moving.items()}
         checkpoint["preservation"] = self.preservation.state_dict()
         checkpoint["adversary"] = self.adversary.state_dict()
+        checkpoint["balance"] = self.balance.state_dict() if isinstance(self.balance, Balance) else {}
         checkpoint["scale"] = self.scaler.state_dict()
         checkpoint["latents"] = self.latents.state_dict()
         checkpoint["done"] = self.done
@@ -198,6 +213,8 @@ class Method(L.LightningModule):
         self.latents.paid = set(checkpoint["drawn"])
         self.latents.load_state_dict(checkpoint["latents"])
         self.adversary.load_state_dict(checkpoint["adversary"])
+        if isinstance(self.balance, Balance):
+            self.balance.load_state_dict(checkpoint["balance"])
         for name, value in checkpoint["cost"].items():
             setattr(self.model.cost, name, value)
         for name, value in checkpoint["state_dict"].items():

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from erase.balance import Sum
 from erase.latents import Points
 from erase.method.base import Method
 from erase.model.text_to_image import Conditioning
@@ -44,17 +45,25 @@ class Redirect(Method):
         erased, target = erased.rows(mine), target[mine]
         attacked = self.attacked(prompts, step).rows(mine)
         if chosen is None:
-            return {"erase": part * self.error(self.model.predict(erased.x_t, erased.t, attacked), target, erased)}
+            said = self.model.predict(erased.x_t, erased.t, attacked)
+            return self.gone(part * self.errors(said, target, erased), prompts[mine])
         count = len(chosen.prompts)
-        mine, others = team.own(count), self.preservation.weight * team.share(count)
-        kept = self.latents.draw(chosen.prompts, "keep", step, empty=False).rows(mine)
-        heard, held = (chosen.conditioning or self.words(chosen.prompts)).rows(mine), kept.conditional
+        others, hold = self.preservation.weight * team.share(count), team.own(count)
+        kept = self.latents.draw(chosen.prompts, "keep", step, empty=False).rows(hold)
+        heard, held = (chosen.conditioning or self.words(chosen.prompts)).rows(hold), kept.conditional
         if chosen.conditioning:
             with torch.no_grad():
                 held = self.model.predict(kept.x_t, kept.t, heard, edited=False)
         x_t, t = torch.cat([erased.x_t, kept.x_t]), torch.cat([erased.t, kept.t])
         ours, theirs = self.model.predict(x_t, t, Conditioning.stack([attacked, heard])).split([len(erased), len(kept)])
         return {
-            "erase": part * self.error(ours, target, erased),
+            **self.gone(part * self.errors(ours, target, erased), prompts[mine]),
             "keep": others * self.error(theirs, held, kept),
         }
+
+    def gone(self, errors: Tensor, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """The erase term of `errors`, a row each of `prompts`; where a balance weighs losses, one of each concept."""
+        if isinstance(self.balance, Sum) or len(self.concepts) == 1:
+            return {"erase": errors.mean()}
+        said = torch.tensor(self.task.said(prompts), device=errors.device)
+        return {f"erase/{concept.name}": (errors * (said == i)).mean() for i, concept in enumerate(self.concepts)}

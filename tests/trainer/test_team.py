@@ -16,6 +16,7 @@ from torch import Tensor
 METHODS = {
     "esd": ["method=esd"],
     "adv_preserve": ["method=adv_preserve", "preservation.every=1", "preservation.points=1", "preservation.keep=2"],
+    "balance": ["method=esd", "preservation=fixed", "preservation.prompts=[a barn]", "balance=min_norm"],
     "adv_unlearn": ["method=adv_unlearn", "adversary=fast", "adversary.warmup=0.0", "method.retain_batch=2"],
 }
 

@@ -1,0 +1,58 @@
+"""Balances: how several losses become one step."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from erase.task import Task
+from erase.trainer import team
+
+
+class Balance(ABC):
+    """Weighs the gradients of an update's losses; what is stepped along is their weighted sum.
+
+    All that it hears of them are their inner products: one gradient of the size of what moves is kept for each loss.
+    """
+
+    def open(self, task: Task) -> None:
+        """Meet whose losses these are."""
+        self.task = task
+
+    @abstractmethod
+    def weigh(self, gram: Tensor, losses: Mapping[str, float], step: int) -> Tensor:
+        """Weights (losses,) from the inner products of the gradients, `gram` (losses, losses) fp64 on the CPU, and values."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that a resumed run needs."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027
+        """Go on from `state`."""
+
+
+class Sum:
+    """The losses as they are: one backward pass of their sum."""
+
+
+def mix(
+    balance: Balance, losses: Mapping[str, Tensor], values: Mapping[str, float], moved: Sequence[nn.Parameter], step: int
+) -> None:
+    """Set the gradients of what is `moved` from those of the `losses`, a backward pass for each.
+
+    `values` are what the losses came to over all rows. Of a team everybody weighs the same gradients, those of all rows.
+    """
+    each: list[list[Tensor]] = []
+    for loss in losses.values():
+        found = torch.autograd.grad(loss, list(moved), retain_graph=True, allow_unused=True)
+        each.append([torch.zeros_like(p) if g is None else g for g, p in zip(found, moved, strict=True)])
+        team.average(each[-1])
+    gram = torch.zeros(len(each), len(each), dtype=torch.double)
+    for i, one in enumerate(each):
+        for j, other in enumerate(each[: i + 1]):
+            products = [torch.sum(a.double() * b.double()) for a, b in zip(one, other, strict=True)]
+            gram[i, j] = gram[j, i] = torch.stack(products).sum().cpu()
+    weights = balance.weigh(gram, values, step).tolist()
+    for parameter, *own in zip(moved, *each, strict=True):
+        parameter.grad = torch.stack([w * g for w, g in zip(weights, own, strict=True)]).sum(0)
