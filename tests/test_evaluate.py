@@ -62,6 +62,23 @@ def test_a_run_an_edit_and_an_exported_folder_are_one_model(run: Path, command: 
     assert plain["cost"]["forwards"] > 0
 
 
+def test_another_judge_draws_nothing(run: Path, command: Command, tmp_path: Path):
+    sources = {"clip": hub.clip(tmp_path / "clip"), "imagenet": hub.classifier(tmp_path / "resnet")}
+    for judge, source in sources.items():
+        done = command("evaluate", f"run={run}", f"judge={judge}", f"judge.source={source}", *SMALL)
+        assert done.returncode == 0, done.stderr
+        found = json.loads((run / "evaluations" / f"quick-{judge}.json").read_text())
+        assert found["cost"]["forwards"] == 0
+        assert {"esr_1", "psr_1/barn"} <= {*found["figures"]}
+        fresh = command(
+            "evaluate", f"run={run}", f"judge={judge}", f"judge.source={source}", *SMALL, "out=fresh", f"cache=new-{judge}"
+        )
+        assert fresh.returncode == 0, fresh.stderr
+        again = json.loads((tmp_path / "fresh" / f"quick-{judge}.json").read_text())
+        assert again["cost"]["forwards"] > 0  # the unedited model's; the run's own pictures lie with it
+        assert again["figures"] == found["figures"]
+
+
 def test_edits_that_stand_together_are_held_against_each_alone(finished: Path, command: Command, tmp_path: Path):
     edits = {}
     for name, scale in (("church", 1.0), ("tench", 1.5)):

@@ -68,8 +68,8 @@ def test_a_run_is_held_against_the_retrained_network(held: Path):
     (truth,) = (held.parent.parent / "truths").iterdir()
     assert metrics["lock"]["retrained"] == Edit(load_file(truth)).digest()
     assert re.search(r"95 % +retrained +n", (held.parent.parent / "printed.txt").read_text())
-    (sent,) = held.glob("wandb/offline-run-*/run-*.wandb")
-    assert b"esr_1/retrained" in sent.read_bytes()
+    sent = [path.read_bytes() for path in held.glob("wandb/offline-run-*/run-*.wandb")]  # of its attacks too
+    assert any(b"esr_1/retrained" in found for found in sent)
 
 
 def test_a_key_is_kept_and_judged(keyed: Path):
@@ -337,7 +337,8 @@ def test_a_concept_that_the_judge_has_no_label_for(command: Command):
     custom = ["concept=custom", "concept.prompts=[in a park]"]
     done = command("train", "method=esd", *custom, "logger=none", *QUICK)
     assert done.returncode == 0, done.stderr
-    assert "has no label for this concept" in done.stdout
+    assert "Judged by CLIP zero-shot among 47: custom, " in done.stdout
+    assert "erased: own words" in done.stdout
 
 
 def test_a_set_of_concepts_is_judged_as_one(command: Command, tmp_path: Path):

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from erase.balance import Balance
 
+NOUGHT = 1e-8
+"""Of the longest gradient's square, what is no gradient."""
 ROUNDS = 1000
 """At most. Of two losses the first is exact."""
 
@@ -34,8 +36,12 @@ def shortest(gram: Tensor) -> Tensor:
 class MinNorm(Balance):
     """Désidéri 2012; Sener & Koltun 2018, arXiv 1810.04650: the point of the gradients' convex hull that is nearest to nought.
 
-    Along it every loss falls, or no step helps them all.
+    Along it every loss falls, or no step helps them all. A loss whose gradient is nought beside the others' has no say: what
+    is held begins at its lowest point, and nothing would ever move.
     """
 
     def weigh(self, gram: Tensor, losses: Mapping[str, float], step: int) -> Tensor:
-        return shortest(gram)
+        heard = gram.diagonal() > NOUGHT * gram.diagonal().max()
+        weights = torch.zeros(len(gram), dtype=gram.dtype)
+        weights[heard] = shortest(gram[heard][:, heard])
+        return weights

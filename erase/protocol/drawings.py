@@ -75,11 +75,12 @@ class Drawings(Protocol):
 
     def cells(self, erased: Sequence[Concept], judged: Label) -> list[Cell]:
         """What things are called here may have another name in the judge's mouth, or none: that is only drawn."""
-        phrases = [p for concept in erased for p in (*concept.prompts, *concept.synonyms)]
+        phrases = {p: world.label(p) for concept in erased for p in (*concept.prompts, *concept.synonyms)}
         asked: dict[tuple[Name, Name | None], list[str]] = {}
-        for phrase in phrases:
-            if found := judged(phrase):
-                asked.setdefault((found, world.label(phrase)), []).append(phrase)
+        for phrase, means in phrases.items():
+            alike = [p for p, other in phrases.items() if other == means] if means else [phrase]
+            if found := next(filter(None, map(judged, alike)), None):  # one of them is enough: all judges see the same
+                asked.setdefault((found, means), []).append(phrase)
         named, targets = {name for name, _ in asked}, {known for _, known in asked if known}
         families = {("style", "")} if any(head == "style" for head, _ in targets) else set()
         families |= {("subject", world.SUBJECTS[label].family) for head, label in targets if head == "subject"}

@@ -113,6 +113,8 @@ def table(name: str, result: dict[str, Any], folder: Path) -> None:
             end = [f"{f['retrained']:.3f}"] if truth else []
             found.add_row(key, words, f"{f['before']:.3f}", f"{f['after']:.3f}", interval, *end, str(f["n"]))
     console.print(found)
+    if told := result["judge"].get("zero_shot"):
+        console.print(f"Judged by CLIP zero-shot among {len(told)}: {', '.join(list(told)[:3])}, …", highlight=False)
     if "esr_1" not in figures and "psr_1" in figures:
         console.print("The judge has no label for this concept: what was erased is not measured, only what was kept.")
     console.print(

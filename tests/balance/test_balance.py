@@ -55,6 +55,13 @@ def test_of_several_none_is_shorter_and_no_loss_rises(seed: int):
     assert float((g @ way).min()) >= float(way.square().sum()) - 1e-9  # down the step every loss falls as much, or more
 
 
+def test_a_loss_at_its_lowest_point_stops_no_other():
+    g = torch.cat([gradients(2), torch.zeros(1, 5)])
+    found = MinNorm().weigh(g @ g.T, {}, 0)
+    assert found[2] == 0
+    assert torch.equal(found[:2], shortest(g[:2] @ g[:2].T))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_surgery_is_that_of_the_vectors(seed: int):
     g = gradients(4, 4, seed)
