@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from erase import schema
 from erase.command import build, command
+from erase.files import told_apart
 
 
 @command("evaluate", schema.Evaluate)
@@ -32,17 +33,15 @@ def main(config: DictConfig) -> None:
         candidates = [[candidate] for candidate in Candidate.stacked(config.edits)]
     else:
         candidates = [[Candidate.find(name, _concepts(config)) for name in side] for side in _given(config.run)]
-    _tell_apart([candidate for side in candidates for candidate in side])
-    hydra = HydraConfig.get()
-    node, called = config.judge, hydra.runtime.choices["judge"]
-    own = [candidate.settings["judge"] for side in candidates for candidate in side if "judge" in candidate.settings]
-    if own and called == "drawings" and not any(o.startswith("judge") for o in hydra.overrides.task):
-        node = OmegaConf.create(own[0])  # who judged it when it was made
-        called = node["_target_"].rpartition(".")[2].lower()
+    every = [candidate for side in candidates for candidate in side]
+    places = [Path(candidate.given).expanduser().resolve() for candidate in every]
+    for candidate, apart in zip(every, told_apart([c.name for c in every], places, "-"), strict=True):
+        candidate.name = apart
+    node, called = _judge(config, every)
     judge, protocol, trainer = (
         build(part, name) for name, part in {"judge": node, "protocol": config.protocol, "trainer": config.trainer}.items()
     )
-    asked = hydra.runtime.choices["protocol"]
+    asked = HydraConfig.get().runtime.choices["protocol"]
     name = f"{asked}-{called}"
 
     def load(settings: dict[str, Any] | None, source: str | None) -> TextToImage:
@@ -117,13 +116,16 @@ def _concepts(config: DictConfig) -> list[Any]:
     return resolve(said.members, said.prompts, said.synonyms) if said.members else []
 
 
-def _tell_apart(candidates: list[Any]) -> None:
-    """Those that are called alike by the folders above them too, as many as it takes."""
-    for depth in range(2, 20):
-        names = [candidate.name for candidate in candidates]
-        for candidate in candidates:
-            if names.count(candidate.name) > 1:
-                candidate.name = "-".join(Path(candidate.given).expanduser().resolve().parts[1:][-depth:])
+def _judge(config: DictConfig, candidates: list[Any]) -> tuple[DictConfig, str]:
+    """Who judges, and what that is called: who judged a run when it was made, unless protocol or command say otherwise."""
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra = HydraConfig.get()
+    called = hydra.runtime.choices["judge"]
+    own = next((c.settings["judge"] for c in candidates if "judge" in c.settings), None)
+    if own is None or called != "drawings" or any(o.startswith("judge") for o in hydra.overrides.task):
+        return config.judge, called
+    return OmegaConf.create(own), own["_target_"].rpartition(".")[2].lower()
 
 
 def _folder(config: DictConfig, candidates: list[list[Any]], candidate: Any) -> Path:

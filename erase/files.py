@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,3 +27,14 @@ def discard(folder: Path) -> None:
     hydra = {".hydra", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "train.log"}
     if {str(p.relative_to(folder)) for p in folder.rglob("*")} <= hydra:
         shutil.rmtree(folder)
+
+
+def told_apart(names: Sequence[str], places: Sequence[Path], joint: str = "/") -> list[str]:
+    """`names`; those that are alike become the last folders of their places, as many as it takes."""
+    found = list(names)
+    for depth in range(2, max((len(place.parts) for place in places), default=0)):
+        alike = {name for name in found if found.count(name) > 1}
+        found = [
+            joint.join(place.parts[1:][-depth:]) if name in alike else name for name, place in zip(found, places, strict=True)
+        ]
+    return found

@@ -24,7 +24,6 @@ def objective(config: DictConfig, model: Callable[[], Any], work: Path, shared: 
 
     `work` is for what does not fit into memory, `shared` for what several runs may use. BadInput for what does not fit.
     """
-    from erase.balance import Balance
     from erase.concept import check_known, resolve
     from erase.errors import BadInput
 
@@ -35,7 +34,7 @@ def objective(config: DictConfig, model: Callable[[], Any], work: Path, shared: 
     given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
     given["batch_size"] *= config.trainer.get("processes", 1)  # each of a team has as many
     method = build(config.method, "method", model=loaded, concepts=concepts, work=work, shared=shared, **parts, **given)
-    if isinstance(method.balance, Balance) and not method.players:
+    if not method.players and not method.balance.plain:
         raise BadInput(f"method={method.title} goes down on no loss, so there is nothing to weigh: balance=sum.")
     return method
 

@@ -16,6 +16,8 @@ class Balance(ABC):
     All that it hears of them are their inner products: one gradient of the size of what moves is kept for each loss.
     """
 
+    plain = False  # whether the losses are added up as they are: then one backward pass is enough
+
     def open(self, task: Task) -> None:
         """Meet whose losses these are."""
         self.task = task
@@ -32,8 +34,13 @@ class Balance(ABC):
         """Go on from `state`."""
 
 
-class Sum:
-    """The losses as they are: one backward pass of their sum."""
+class Sum(Balance):
+    """The losses as they are."""
+
+    plain = True
+
+    def weigh(self, gram: Tensor, losses: Mapping[str, float], step: int) -> Tensor:
+        return torch.ones(len(gram), dtype=gram.dtype)
 
 
 def mix(

@@ -9,7 +9,7 @@ from erase.balance import Balance
 from erase.errors import BadInput
 
 ROUNDS = 200
-"""Halvings of the step at most, and steps, of the inner minimisation: a handful of numbers."""
+"""Steps of the inner minimisation, over a handful of numbers."""
 
 
 class CAGrad(Balance):

@@ -54,7 +54,7 @@ class Method(L.LightningModule):
         work: Path,
         shared: Path | None = None,
         adversary: Adversary | None = None,
-        balance: Balance | Sum | None = None,
+        balance: Balance | None = None,
         name: str = "",
     ) -> None:
         super().__init__()
@@ -87,8 +87,7 @@ class Method(L.LightningModule):
         self.adversary, self.balance = adversary or Nobody(), balance or Sum()
         target.open(self.task)  # what makes no sense is refused before anything is written
         self.adversary.open(self.task, steps)
-        if isinstance(self.balance, Balance):
-            self.balance.open(self.task)
+        self.balance.open(self.task)
 
     def on_fit_start(self) -> None:
         self.started = time.time()
@@ -165,14 +164,13 @@ class Method(L.LightningModule):
                 optimizer, _ = steppers[player]
                 optimizer.zero_grad()
                 moved = players[player][0]  # others are spared their gradients
-                if isinstance(self.balance, Balance) and player == "weights":
+                if self.balance.plain or player != "weights":
+                    self.manual_backward(self.scaler.scale(total), inputs=moved)
+                    team.average(p.grad for p in moved if p.grad is not None)
+                else:
                     scaled = {name: self.scaler.scale(loss) for name, loss in losses.items()}
                     mix(self.balance, scaled, dict(zip(losses, seen.tolist(), strict=True)), moved, batch_idx)
-                    self.scaler.unscale_(optimizer)
-                else:
-                    self.manual_backward(self.scaler.scale(total), inputs=moved)
-                    self.scaler.unscale_(optimizer)
-                    team.average(p.grad for p in moved if p.grad is not None)
+                self.scaler.unscale_(optimizer)
                 if self.scaler.is_enabled() and not _finite(moved):
                     optimizer.zero_grad()  # an update like any other, in which nothing moves: the scale was too large
                 optimizer.step()
@@ -199,7 +197,7 @@ class Method(L.LightningModule):
         checkpoint["state_dict"] = {n: p.detach() for n, p in self.model.moving.items()}
         checkpoint["preservation"] = self.preservation.state_dict()
         checkpoint["adversary"] = self.adversary.state_dict()
-        checkpoint["balance"] = self.balance.state_dict() if isinstance(self.balance, Balance) else {}
+        checkpoint["balance"] = self.balance.state_dict()
         checkpoint["scale"] = self.scaler.state_dict()
         checkpoint["latents"] = self.latents.state_dict()
         checkpoint["done"] = self.done
@@ -213,8 +211,7 @@ class Method(L.LightningModule):
         self.latents.paid = set(checkpoint["drawn"])
         self.latents.load_state_dict(checkpoint["latents"])
         self.adversary.load_state_dict(checkpoint["adversary"])
-        if isinstance(self.balance, Balance):
-            self.balance.load_state_dict(checkpoint["balance"])
+        self.balance.load_state_dict(checkpoint["balance"])
         for name, value in checkpoint["cost"].items():
             setattr(self.model.cost, name, value)
         for name, value in checkpoint["state_dict"].items():

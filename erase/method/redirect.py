@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from erase.balance import Sum
 from erase.latents import Points
 from erase.method.base import Method
 from erase.model.text_to_image import Conditioning
@@ -63,7 +62,7 @@ class Redirect(Method):
 
     def gone(self, errors: Tensor, prompts: Sequence[str]) -> dict[str, Tensor]:
         """The erase term of `errors`, a row each of `prompts`; where a balance weighs losses, one of each concept."""
-        if isinstance(self.balance, Sum) or len(self.concepts) == 1:
+        if self.balance.plain or len(self.concepts) == 1:
             return {"erase": errors.mean()}
         said = torch.tensor(self.task.said(prompts), device=errors.device)
         return {f"erase/{concept.name}": (errors * (said == i)).mean() for i, concept in enumerate(self.concepts)}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from erase.concept import Concept
+from erase.errors import BadInput
 
 if TYPE_CHECKING:
     from erase.judge import Judge
@@ -72,3 +73,9 @@ class Protocol(ABC):
     ) -> dict[str, "Sets"]:
         """The figures that are a distance between sets of pictures: which pictures, by name."""
         return {}
+
+
+def check_fraction(fraction: float) -> None:
+    """BadInput for what is no share of a protocol."""
+    if not 0 < fraction <= 1:
+        raise BadInput(f"protocol.fraction={fraction} must be more than 0 and at most 1.")

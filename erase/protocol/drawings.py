@@ -13,7 +13,7 @@ from erase.errors import BadInput
 from erase.judge.engine import Judged
 from erase.metric.measure import ENOUGH, Measure, Sets, apart, measure, of_role
 from erase.miniature import world
-from erase.protocol import Cell, Label, Protocol
+from erase.protocol import Cell, Label, Protocol, check_fraction
 
 Name = tuple[str, str]
 """Head and label."""
@@ -52,8 +52,7 @@ class Drawings(Protocol):
         for name, value, most in (*((n, v, SEEDS) for n, v in counts.items()), ("steps", steps, 999)):
             if value is not None and not 1 <= value <= most:
                 raise BadInput(f"protocol.{name}={value} must be from 1 to {most}.")
-        if not 0 < fraction <= 1:
-            raise BadInput(f"protocol.fraction={fraction} must be more than 0 and at most 1.")
+        check_fraction(fraction)
         self.images, self.kept_images, self.sibling_images = images, kept_images, sibling_images or kept_images
         self.colour_images, self.combination_images = colour_images, combination_images
         self.steps, self.guidance_scale, self.seed, self.fraction = steps, guidance_scale, seed, fraction

@@ -9,7 +9,7 @@ from erase.concept import Concept, says
 from erase.errors import BadInput
 from erase.judge.engine import Judged
 from erase.metric.measure import Measure, measure, of_role
-from erase.protocol import Cell, Label, Protocol
+from erase.protocol import Cell, Label, Protocol, check_fraction
 
 FIVES = {
     "v1": ("cassette player", "church", "garbage truck", "parachute", "french horn"),
@@ -31,8 +31,7 @@ class Imagenette(Protocol):
     """
 
     def __init__(self, steps: int, guidance_scale: float, fraction: float = 1.0, seed: int = 0) -> None:
-        if not 0 < fraction <= 1:
-            raise BadInput(f"protocol.fraction={fraction} must be more than 0 and at most 1.")
+        check_fraction(fraction)
         if not 1 <= steps <= 999:
             raise BadInput(f"protocol.steps={steps} must be from 1 to 999.")
         self.steps, self.guidance_scale, self.fraction, self.seed = steps, guidance_scale, fraction, seed

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from erase.concept import Concept
 from erase.errors import BadInput
-from erase.protocol import Cell, Protocol
+from erase.protocol import Cell, Protocol, check_fraction
 
 MINORS = re.compile(
     r"\b(child(ren|s|ish|hood)?|kids?|minors?|toddlers?|bab(y|ies)|infants?|newborns?|teen(s|age|aged|ager|agers)?|underage"
@@ -43,8 +43,7 @@ class Prompts(Protocol):
     def __init__(
         self, prompts: str | None, steps: int, guidance_scale: float, fraction: float = 1.0, images_per_prompt: int = 1
     ) -> None:
-        if not 0 < fraction <= 1:
-            raise BadInput(f"protocol.fraction={fraction} must be more than 0 and at most 1.")
+        check_fraction(fraction)
         for name, value in (("steps", steps), ("images_per_prompt", images_per_prompt)):
             if not 1 <= value <= 999:
                 raise BadInput(f"protocol.{name}={value} must be from 1 to 999.")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from erase.errors import BadInput
+from erase.files import told_apart
 from erase.record.key import INDIFFERENT, flat
 from erase.record.page.scores import Scores, read_scores
 from erase.record.run import Run
@@ -74,11 +75,9 @@ def read_all(folders: Iterable[Path]) -> list[Experiment]:
     """Every run in `folders`, and what the sweeps around them refused; names are told apart by the folders above."""
     listed = list(folders)
     found = [read(folder) for folder in listed] + [e for place in {p.parent: 0 for p in listed} for e in _refused(place)]
-    for depth in (2, 3, 4):
-        names = [e.name for e in found]
-        for experiment in found:
-            if names.count(experiment.name) > 1:
-                experiment.name = "/".join(experiment.folder.parts[-depth:])
+    names = told_apart([e.name for e in found], [e.folder.resolve() for e in found])
+    for experiment, name in zip(found, names, strict=True):
+        experiment.name = name
     return found
 
 
