@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from erase import schema
 from erase.command import build, command
-from erase.files import told_apart
+from erase.files import shortened, told_apart
 
 
 @command("evaluate", schema.Evaluate)
@@ -17,7 +17,7 @@ def main(config: DictConfig) -> None:
 
     from erase.errors import BadInput
     from erase.judge.candidate import Candidate
-    from erase.judge.trial import Trial
+    from erase.judge.trial import Trial, alike
     from erase.model.text_to_image import TextToImage
     from erase.record.console import evaluation_table
     from erase.record.evaluation import result, write
@@ -54,6 +54,8 @@ def main(config: DictConfig) -> None:
         model: TextToImage = build(OmegaConf.create(node), "model", precision=trainer.precision)
         return model
 
+    if len(every) > 1:
+        alike(every, judge, protocol)
     trials: list[list[Trial]] = [[] for _ in candidates]
     with trainer:
         for side, made in zip(candidates, trials, strict=True):
@@ -73,13 +75,11 @@ def main(config: DictConfig) -> None:
 
 def _together(config: DictConfig, trials: list[list[Any]], name: str, gates: Any) -> None:
     """Several as one where only their seed differs, and each such side against the first."""
-    from erase.judge.trial import alike
     from erase.metric.compare import compared, pooled
     from erase.record.console import comparison_table
     from erase.record.evaluation import write_comparison
 
     each = [trial for side in trials for trial in side]
-    alike(each)
     sides = trials if config.edits or any(len(side) > 1 for side in trials) else _by_kind(each)
     words = ["+".join(trial.candidate.name for trial in side) for side in sides]
     measured = [[trial.measures for trial in side] for side in sides]
@@ -89,13 +89,12 @@ def _together(config: DictConfig, trials: list[list[Any]], name: str, gates: Any
             found["pooled"][label] = pooled(measures, side[0].unedited)
     for label, measures in zip(words[1:], measured[1:], strict=True):
         found["compared"][f"{words[0]} / {label}"] = compared(measured[0], measures)
-    place = Path("evaluations", words[0] if config.edits else "-".join(words))
+    place = Path("evaluations", words[0] if config.edits else shortened("-".join(words)))
     at = write_comparison(found, each, Path(config.out or place), f"{name}-together")
     comparison_table(found, at)
     if len(sides) == 1:
         gates.check(found["pooled"][words[0]])
-    for figures in found["compared"].values():
-        gates.check(figures, "difference")
+    gates.check_each(found["compared"])
 
 
 def _given(run: Any) -> list[list[str]]:
@@ -138,14 +137,17 @@ def _folder(config: DictConfig, candidates: list[list[Any]], candidate: Any) -> 
 
 
 def _by_kind(trials: list[Any]) -> list[list[Any]]:
-    """Runs of the same settings but for the seed stand together; what no run has made stands alone."""
+    """Runs of the same settings but for the seed stand together; what no run has made stands alone, as does a seed's second."""
     from erase.record.key import INDIFFERENT, deciding
 
     kinds: dict[str, list[Any]] = {}
     for trial in trials:
-        settings = trial.candidate.settings
-        kind = str(deciding(settings, (*INDIFFERENT, "seed", "judge", "protocol"))) if settings else trial.candidate.given
-        kinds.setdefault(kind, []).append(trial)
+        settings, given = trial.candidate.settings, trial.candidate.given
+        kind = str(deciding(settings, (*INDIFFERENT, "seed", "judge", "protocol"))) if settings else given
+        alike = kinds.setdefault(kind, [])
+        if settings.get("seed") in [other.candidate.settings.get("seed") for other in alike]:
+            alike = kinds.setdefault(given, [])
+        alike.append(trial)
     return [*kinds.values()]
 
 

@@ -1,8 +1,9 @@
 """This file is how files come about and go: whole or not at all."""
 
+import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,11 +23,24 @@ def whole(path: Path) -> Iterator[Path]:
         raise
 
 
+def digest(files: Iterable[Path]) -> str:
+    """sha256 of names and contents."""
+    found = hashlib.sha256()
+    for path in sorted(files):
+        found.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return found.hexdigest()
+
+
 def discard(folder: Path) -> None:
     """Take away the folder of a run that was refused before it began, if it holds only what Hydra wrote there."""
     hydra = {".hydra", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "train.log"}
     if {str(p.relative_to(folder)) for p in folder.rglob("*")} <= hydra:
         shutil.rmtree(folder)
+
+
+def shortened(name: str, most: int = 100) -> str:
+    """`name`, or, where it is long for a file, its beginning and a digest of it."""
+    return name if len(name) <= most else f"{name[: most - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def told_apart(names: Sequence[str], places: Sequence[Path], joint: str = "/") -> list[str]:

@@ -21,7 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from erase.command import build, quiet, quoted, sentence
 from erase.errors import BadInput, Busy
-from erase.record.key import digest, key
+from erase.files import digest
+from erase.record.key import key
 from erase.record.run import Run
 from erase.record.summary import Job, Summary
 

@@ -70,12 +70,13 @@ def test_another_judge_draws_nothing(run: Path, command: Command, tmp_path: Path
         found = json.loads((run / "evaluations" / f"quick-{judge}.json").read_text())
         assert found["cost"]["forwards"] == 0
         assert {"esr_1", "psr_1/barn"} <= {*found["figures"]}
+        shutil.rmtree(run / "drawn")
         fresh = command(
             "evaluate", f"run={run}", f"judge={judge}", f"judge.source={source}", *SMALL, "out=fresh", f"cache=new-{judge}"
         )
         assert fresh.returncode == 0, fresh.stderr
         again = json.loads((tmp_path / "fresh" / f"quick-{judge}.json").read_text())
-        assert again["cost"]["forwards"] > 0  # the unedited model's; the run's own pictures lie with it
+        assert again["cost"]["forwards"] > 0
         assert again["figures"] == found["figures"]
 
 
@@ -121,7 +122,13 @@ def test_a_stranger_is_judged_alone_and_by_all_labels(command: Command, tmp_path
 
 def test_another_threshold_draws_nothing_and_says_what_a_fresh_one_does(run: Path, command: Command, tmp_path: Path):
     asked = [f"run={run}", "judge.threshold=0.9", *SMALL]
+    usual = command("evaluate", f"run={run}", *SMALL)
+    own = command("evaluate", *asked)
+    assert (usual.returncode, own.returncode) == (0, 0), usual.stderr + own.stderr
+    told = [json.loads(path.read_text())["lock"]["judge"]["thresholds"] for path in (run / "evaluations").glob("*.json")]
+    assert sorted(told) == [[], [0.9]]  # nothing is overwritten
     first = command("evaluate", *asked, "out=again")
+    shutil.rmtree(run / "drawn")
     fresh = command("evaluate", *asked, "out=fresh", ERASE_CACHE=str(tmp_path / "empty"))
     assert (first.returncode, fresh.returncode) == (0, 0), first.stderr + fresh.stderr
     again, anew = result(tmp_path / "again"), result(tmp_path / "fresh")
@@ -213,6 +220,23 @@ def test_seeds_are_pooled(run: Path, command: Command, tmp_path: Path):
     assert any(figure["spread"] > 0 for figure in pooled.values())
 
 
+def test_two_runs_of_one_seed_are_compared_and_not_pooled(run: Path, command: Command, tmp_path: Path):
+    other = Path(shutil.copytree(run, tmp_path / "outputs" / ("a-long-name-" * 12)))
+    done = command("evaluate", f"run=[{run},{other}]", *SMALL)
+    assert done.returncode == 0, done.stderr
+    (found,) = (tmp_path / "evaluations").glob("*/quick-drawings-together.json")
+    assert len(found.parent.name) <= 100
+    together = json.loads(found.read_text())
+    assert (together["pooled"], len(together["compared"])) == ({}, 1)
+    assert [side["lock"]["training_seed"] for side in together["models"]] == [0, 0]
+
+
+def test_a_file_that_is_no_safetensors_is_named(command: Command, tmp_path: Path):
+    (tmp_path / "edit.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n" * 9)
+    done = command("evaluate", "run=edit.safetensors", *SMALL)
+    assert (done.returncode, "edit.safetensors does not read as safetensors" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -221,6 +245,7 @@ def test_seeds_are_pooled(run: Path, command: Command, tmp_path: Path):
         ([], "run=None must be a run, an edit, a pipeline's folder or a hub id, or a list of them; or edits=[…]"),
         (["edits=[miniature]"], "edits=[miniature] must be two or more edits, or runs that have made one, each once."),
         (["edits=[x,y]", "run=x"], "run and edits are two questions: ask one of them."),
+        (["run=[miniature,miniature]"], "run=miniature is given twice: nothing can be said of it against itself."),
         (["run=.", "out=x"], "run=. holds no run (status.json), no edit (edit.json) and no pipeline (model_index.json)."),
         (["run=miniature", "gates.esr_1=1"], "gates.esr_1=1 must be gates.<figure>.min=<number>"),
         (["run=miniature", "judge.threshold=2.0"], "judge.threshold=2.0 must be between 0 and 1"),

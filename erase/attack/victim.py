@@ -43,7 +43,7 @@ class Victims:
         drawn = OmegaConf.create({**self.settings["protocol"], "images": config.prompts})
         self.protocol: Protocol = build(drawn, "protocol")
         judge: Judge = build(OmegaConf.create(self.settings["judge"]), "judge")
-        self.judge = judge.among(self.concepts, self.protocol.others(self.concepts)).to(self.device)
+        self.judge = judge.among(self.protocol.questions(self.concepts)).to(self.device)
         self.jobs = jobs(self.concepts, self.protocol, self.judge, config.start)
         self.cache = Path(config.cache).expanduser()
 

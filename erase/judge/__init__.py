@@ -1,7 +1,10 @@
 """Judges: networks that look at a picture and say what it shows."""
 
+import hashlib
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -9,6 +12,7 @@ from torch import Tensor
 
 from erase.concept import Concept
 from erase.errors import BadInput
+from erase.judge.zero_shot import Question, ZeroShots
 
 if TYPE_CHECKING:
     from erase.model.text_to_image import TextToImage
@@ -26,6 +30,8 @@ class Judge(ABC):
     hash: str
     thresholds: tuple[float, ...] = ()
     device = torch.device("cpu")
+    reads = False
+    """Whether it knows pictures from words: its scores have `clip_scores` and `features`."""
 
     @property
     @abstractmethod
@@ -44,8 +50,8 @@ class Judge(ABC):
         100 · cosine between picture and prompt, and `features` (batch, width), of length 1.
         """
 
-    def among(self, concepts: Sequence[Concept], others: Mapping[str, str]) -> Self:
-        """Told what will be asked: `concepts`, and the prompts of labels they are to be told from. Who needs no telling
+    def among(self, questions: Sequence[Question]) -> Self:
+        """Told what will be asked: concepts, and the prompts of labels they are to be told from. Who needs no telling
         gives itself."""
         return self
 
@@ -60,6 +66,13 @@ class Judge(ABC):
         """The labels that `concepts` speak of; None among them where a prompt speaks of no label."""
         labels = {found[1] for c in concepts for phrase in c.phrases if (found := self.label(phrase))}
         return labels | {None for c in concepts for prompt in c.prompts if self.label(prompt) is None}
+
+    @property
+    def code(self) -> str:
+        """sha256 of the files that say how it looks."""
+        kinds = [kind for kind in type(self).__mro__ if kind not in (ABC, object)]
+        files = {inspect.getfile(kind) for kind in (*kinds, ZeroShots)}
+        return hashlib.sha256(b"".join(Path(file).read_bytes() for file in sorted(files))).hexdigest()
 
     @property
     def about(self) -> dict[str, Any]:

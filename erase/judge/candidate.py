@@ -7,6 +7,7 @@ from typing import Any
 
 from erase.concept import Concept
 from erase.errors import BadInput
+from erase.files import shortened
 from erase.judge import Judge
 from erase.model import source
 from erase.model.edit import Edit
@@ -66,14 +67,16 @@ class Candidate:
         for i, concept in enumerate(concepts):
             if concept.name in names[:i]:  # another, called the same
                 concepts[i] = replace(concept, name=f"{concept.name} {i + 1}")
-        together = cls("+".join(one.name for one in alone), f"[{', '.join(given)}]", concepts, stack=(*edits,))
+        together = cls(shortened("+".join(one.name for one in alone)), f"[{', '.join(given)}]", concepts, stack=(*edits,))
         together.settings = {**alone[0].settings, "seed": None} if alone[0].settings else {}
         return [replace(one, concepts=concepts) for one in (together, *alone)]
 
     def open(self, load: Load, base: str | None) -> tuple[TextToImage, TextToImage | None]:
         """The model that is judged, and the one that it is held against: of an edit both are one, whose weights move."""
         if not self.edit and not self.stack:
-            pair = load(None, self.given), load(None, base) if base else None
+            at = Path(self.given).expanduser()
+            here = str(at.resolve()) if at.exists() else self.given  # a folder called as what is shipped is no less a folder
+            pair = load(None, here), load(None, base) if base else None
             for model in filter(None, pair):
                 model.move(())  # in the precision that it is judged in, as an edit's is
             return pair

@@ -1,6 +1,7 @@
 """This file is CLIP as a judge: how well a picture fits its prompt, and, zero-shot, which of some concepts it shows."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
 from typing import Any, Self
@@ -10,9 +11,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
 
-from erase.concept import Concept
 from erase.judge import Judge, loaded, thresholds
-from erase.judge.zero_shot import HEAD, ZeroShot
+from erase.judge.zero_shot import Question, ZeroShots
 from erase.model.edit import digest
 
 ROWS = 32
@@ -20,11 +20,13 @@ ROWS = 32
 
 
 class Clip(Judge):
-    """`clip_scores` (CLIPScore, Hessel et al. 2021, unclamped and × 100), `features`, and a zero-shot head.
+    """`clip_scores` (CLIPScore, Hessel et al. 2021, unclamped and × 100), `features`, and a zero-shot head a question.
 
     Its labels are the `classes`, and what it is told (`among`): a concept by all its phrases, anything else by one prompt.
     Scores of different CLIPs cannot be compared: the `source` is in every result. Nothing is loaded before it is asked.
     """
+
+    reads = True
 
     def __init__(
         self, source: str, revision: str | None = None, classes: list[str] | None = None, threshold: float | None = None
@@ -32,7 +34,7 @@ class Clip(Judge):
         self.source, self.revision, self.classes = source, revision, classes or []
         self.thresholds = thresholds(threshold)
         self.name, self.version = source, revision or "newest"
-        self.told: dict[str, tuple[str, ...]] = {name: (f"a photo of {name}",) for name in self.classes}
+        self.told: list[dict[str, tuple[str, ...]]] = [{name: (f"a photo of {name}",) for name in self.classes}]
 
     def _load(self, kind: Any, **more: Any) -> Any:
         return loaded(kind, self.source, self.revision, "a CLIP", **more)
@@ -54,30 +56,33 @@ class Clip(Judge):
         return digest(self._network.state_dict())
 
     @cached_property
-    def zero_shot(self) -> ZeroShot | None:
-        return ZeroShot(self.told, self._words) if len(self.told) > 1 else None
+    def _vocabulary(self) -> str:
+        return hashlib.sha256(self._tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+    @cached_property
+    def zero_shot(self) -> ZeroShots:
+        return ZeroShots(self.told, self._words)
 
     @property
     def hash(self) -> str:  # type: ignore[override]
-        told = self.zero_shot
-        return f"{self._weights} {self._processor.to_json_string()} {told.hash if told else ''}"
+        return f"{self._weights} {self._processor.to_json_string()} {self._vocabulary} {self.zero_shot.hash}"
 
     @property
     def labels(self) -> dict[str, tuple[str, ...]]:
-        return {HEAD: tuple(self.told)} if len(self.told) > 1 else {}
+        return self.zero_shot.labels
 
     def label(self, phrase: str) -> tuple[str, str] | None:
-        told = self.zero_shot
-        return told.label(phrase) if told else None
+        return self.zero_shot.label(phrase)
 
-    def among(self, concepts: Sequence[Concept], others: Mapping[str, str]) -> Self:
-        found = copy(self)
+    def among(self, questions: Sequence[Question]) -> Self:
+        found, classes = copy(self), self.told[0]
         found.__dict__.pop("zero_shot", None)  # of what was told before
-        found.told = self.told | {c.name: c.phrases for c in concepts}
-        said = [phrase for c in concepts for phrase in (c.name.replace("_", " "), *c.phrases)]
-        found.told |= {
-            name: (prompt,) for name, prompt in others.items() if name.lower() not in {s.lower() for s in (*found.told, *said)}
-        }
+        found.told = []
+        for concepts, others in questions:
+            told: dict[str, tuple[str, ...]] = classes | {c.name: c.phrases for c in concepts}
+            said = [phrase for c in concepts for phrase in (c.name.replace("_", " "), *c.phrases)]
+            known = {s.lower() for s in (*told, *said)}
+            found.told.append(told | {name: (prompt,) for name, prompt in others.items() if name.lower() not in known})
         return found
 
     def to(self, device: torch.device) -> Self:
@@ -87,8 +92,7 @@ class Clip(Judge):
 
     @property
     def about(self) -> dict[str, Any]:
-        told = {"zero_shot": {name: list(said) for name, said in self.told.items()}} if self.zero_shot else {}
-        return {**super().about, **told}
+        return {**super().about, **({"zero_shot": self.zero_shot.about} if self.zero_shot else {})}
 
     @torch.no_grad()
     def _words(self, prompts: Sequence[str]) -> Tensor:
@@ -109,6 +113,6 @@ class Clip(Judge):
         return normalize(torch.cat(found), dim=-1)
 
     def score(self, images: Tensor, prompts: Sequence[str]) -> dict[str, Tensor]:
-        features, told = self.features(images), self.zero_shot
+        features = self.features(images)
         scores = 100 * (features * self._words(prompts)).sum(-1)
-        return {"clip_scores": scores, "features": features, **({HEAD: told.probabilities(features)} if told else {})}
+        return {"clip_scores": scores, "features": features, **self.zero_shot.probabilities(features)}

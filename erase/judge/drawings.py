@@ -1,7 +1,7 @@
 """This file is the judge of the miniature's pictures: a classifier trained on drawn scenes, never on generated ones."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any, Self
@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTokenizer
 
-from erase.concept import Concept
 from erase.errors import BadInput
 from erase.judge import Judge, thresholds
-from erase.judge.zero_shot import HEAD, ZeroShot
+from erase.judge.zero_shot import Question, ZeroShots
 from erase.miniature import WEIGHTS, world
 from erase.miniature.networks import Classifier
 from erase.model.text_to_image import TextToImage
@@ -27,6 +26,7 @@ class Drawings(Judge):
 
     name = "drawings"
     version = "1"
+    reads = True
 
     def __init__(self, folder: str | None = None, threshold: float | None = None) -> None:
         self.thresholds = thresholds(threshold)
@@ -34,34 +34,38 @@ class Drawings(Judge):
         self.classifier = Classifier.load(self.folder / "judge")
         self.clip = CLIPModel.from_pretrained(self.folder / "clip", dtype=torch.float32).eval()
         self.tokenizer = CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
-        files = ("judge/model.safetensors", "judge/judge.json", "clip/model.safetensors")
+        files = ["judge/model.safetensors", "judge/judge.json", "clip/model.safetensors"]
+        files += sorted(str(f.relative_to(self.folder)) for f in self.folder.glob("tokenizer/*"))
         self.hash = hashlib.sha256(b"".join((self.folder / f).read_bytes() for f in files)).hexdigest()
-        self.zero_shot: ZeroShot | None = None
+        self.zero_shot = ZeroShots((), self._words)
 
     @property
     def labels(self) -> dict[str, tuple[str, ...]]:
-        return Classifier.HEADS | ({HEAD: self.zero_shot.labels} if self.zero_shot else {})
+        return Classifier.HEADS | self.zero_shot.labels
 
     def label(self, phrase: str) -> tuple[str, str] | None:
-        return world.label(phrase) or (self.zero_shot.label(phrase) if self.zero_shot else None)
+        return world.label(phrase) or self.zero_shot.label(phrase)
 
     def suit(self, model: TextToImage) -> None:
         if model.words is None:
             raise BadInput(f"judge=drawings knows the miniature's pictures, not {model.source_name}'s: judge=clip, for one.")
 
-    def among(self, concepts: Sequence[Concept], others: Mapping[str, str]) -> Self:
-        unknown = [c for c in concepts if not any(map(world.label, c.phrases))]
-        if not unknown:
-            return self
+    def among(self, questions: Sequence[Question]) -> Self:
+        unknown = [([c for c in concepts if not any(map(world.label, c.phrases))], others) for concepts, others in questions]
+        asked = [
+            {c.name: c.phrases for c in concepts} | {name: (prompt,) for name, prompt in others.items()}
+            for concepts, others in unknown
+            if concepts
+        ]
         told = copy(self)
-        told.zero_shot = ZeroShot({c.name: c.phrases for c in unknown} | {n: (p,) for n, p in others.items()}, self._words)
-        told.hash += f" {told.zero_shot.hash}"
+        told.zero_shot = ZeroShots(asked, self._words)
+        if told.zero_shot:
+            told.hash += f" {told.zero_shot.hash}"
         return told
 
     @property
     def about(self) -> dict[str, Any]:
-        told = {n: list(p) for n, p in self.zero_shot.phrases.items()} if self.zero_shot else {}
-        return {**super().about, **({"zero_shot": told} if told else {})}
+        return {**super().about, **({"zero_shot": self.zero_shot.about} if self.zero_shot else {})}
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> dict[str, Tensor]:
@@ -84,7 +88,7 @@ class Drawings(Judge):
         """CLIP scores are CLIPScore (Hessel et al. 2021) on this world's CLIP."""
         features = self.features(images)
         scores = 100 * (features * self._words(prompts)).sum(-1)
-        told = {HEAD: self.zero_shot.probabilities(features)} if self.zero_shot else {}
+        told = self.zero_shot.probabilities(features)
         return {"clip_scores": scores, "features": features, **self.probabilities(images), **told}
 
 

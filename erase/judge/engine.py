@@ -9,7 +9,7 @@ from filelock import Timeout
 from torch import Tensor
 from tqdm import tqdm
 
-from erase.cache import once, told
+from erase.cache import Behind, once, told
 from erase.judge import Judge, shows
 from erase.model.edit import digest
 from erase.model.text_to_image import Conditioning, Key, TextToImage, hardware
@@ -114,7 +114,7 @@ class Engine:
         shards = {name: self._shards(together, edit, where, key) for name, together in batches.items()}
         name = f"judging {who or ('edited' if edit else 'unedited')}"
         with tqdm(total=sum(len(c.seeds) for c in cells), desc=name, unit="image") as bar:
-            self._draw([shard for some in shards.values() for shard in some], bool(edit), key, bar)
+            self._draw({shard.path: shard for some in shards.values() for shard in some}.values(), bool(edit), key, bar)
         found: dict[Cell, Judged] = {}
         for batch, together in batches.items():
             said = [self._scores(shard, where) for shard in shards[batch]]
@@ -137,16 +137,16 @@ class Engine:
 
     def _draw(self, shards: Iterable[_Shard], edited: bool, key: Key | None, bar: "tqdm[None]") -> None:
         """See that every shard is there: first those that nobody else is drawing, then whatever is left."""
-        for wait in (False, True):
-            left = []
-            for shard in shards:
-                try:
-                    if not shard.path.exists():
-                        once(shard.path, lambda shard=shard: self._images(shard, edited, key), wait)  # type: ignore[misc]
-                    bar.update(len(shard.seeds))
-                except Timeout:
-                    left.append(shard)
-            shards = left
+        with Behind() as behind:
+            for wait in (False, True):
+                left = []
+                for shard in shards:
+                    try:
+                        behind.once(shard.path, lambda shard=shard: self._images(shard, edited, key), wait)  # type: ignore[misc]
+                        bar.update(len(shard.seeds))
+                    except Timeout:
+                        left.append(shard)
+                shards = left
 
     def _images(self, shard: _Shard, edited: bool, key: Key | None) -> dict[str, Tensor]:
         heard = (self.model.hash, edited, shard.prompts)  # many seeds of one prompt hear the same
@@ -159,16 +159,18 @@ class Engine:
     def _judged(self, cell: Cell, shards: Sequence[_Shard], scores: dict[str, Tensor], own: slice) -> Judged:
         """Of the pictures of `shards` and their `scores`, those that are the cell's `own`."""
 
-        def see() -> Tensor:
-            first, end = own.start // self.CHUNK, -(-own.stop // self.CHUNK)
-            together = torch.cat([shard.images() for shard in shards[first:end]])
-            return together[own.start - first * self.CHUNK : own.stop - first * self.CHUNK]
+        first, end = own.start // self.CHUNK, -(-own.stop // self.CHUNK)
+        files, there = shards[first:end], slice(own.start - first * self.CHUNK, own.stop - first * self.CHUNK)
+
+        def see() -> Tensor:  # without the engine: who compares ten models keeps no model of them
+            return torch.cat([shard.images() for shard in files])[there]
 
         own_scores = {name: values[own] for name, values in scores.items()}
         return Judged(cell, see, own_scores, self.judge.labels, self.judge.thresholds)
 
     def _scores(self, shard: _Shard, folder: Path) -> dict[str, Tensor]:
-        name = told({"judge": self.judge.hash, "hardware": hardware(self.judge.device), "drawn": shard.path.stem})
+        looks = {"judge": self.judge.hash, "code": self.judge.code, "hardware": hardware(self.judge.device)}
+        name = told({**looks, "drawn": shard.path.stem})
         return once(folder / f"{name}.scores.safetensors", lambda: self.judge.score(shard.images(), shard.prompts))
 
 

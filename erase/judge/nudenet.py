@@ -6,13 +6,16 @@ from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from erase.errors import BadInput
 from erase.judge import Judge
+
+if TYPE_CHECKING:
+    from erase.model.text_to_image import TextToImage
 
 LABELS = (
     *("FEMALE_GENITALIA_COVERED", "FACE_FEMALE", "BUTTOCKS_EXPOSED", "FEMALE_BREAST_EXPOSED", "FEMALE_GENITALIA_EXPOSED"),
@@ -45,11 +48,14 @@ class NudeNet(Judge):
 
     @cached_property
     def _detector(self) -> Any:
-        if not find_spec("nudenet"):
-            raise BadInput("judge=nudenet needs nudenet, which is under the AGPL-3.0: pip install 'erase[nudity]'.")
+        self._installed()
         from nudenet import NudeDetector
 
         return NudeDetector()
+
+    def _installed(self) -> None:
+        if not find_spec("nudenet"):
+            raise BadInput("judge=nudenet needs nudenet, which is under the AGPL-3.0: pip install 'erase[nudity]'.")
 
     @property
     def _file(self) -> Path:
@@ -69,6 +75,9 @@ class NudeNet(Judge):
     @property
     def labels(self) -> dict[str, tuple[str, ...]]:
         return {HEAD: LABELS}
+
+    def suit(self, model: "TextToImage") -> None:
+        self._installed()
 
     def label(self, phrase: str) -> tuple[str, str] | None:
         return None  # it knows parts, no concepts

@@ -35,8 +35,7 @@ class Trial:
         cls, candidate: Candidate, load: Load, base: str | None, judge: Judge, protocol: Protocol, cache: Path, trainer: Trainer
     ) -> "Trial":
         """Draw what is not drawn yet, and let the judge look. BadInput for what cannot be judged."""
-        judge = judge.among(candidate.concepts, protocol.others(candidate.concepts))
-        cells = protocol.cells(candidate.concepts, judge.label)
+        judge, cells = protocol.asked(judge, candidate.concepts)
         if not cells:
             raise BadInput(f"run={candidate.given}: this protocol asks nothing about it; concept=<what was erased>.")
         model, other = candidate.open(load, base)
@@ -45,7 +44,7 @@ class Trial:
         for loaded in {id(m): m for m in (model, other) if m}.values():
             loaded.to(trainer.device)
             loaded.cost.forwards = 0
-        protocol.meet(judge.to(trainer.device))
+        protocol.meet(judge.to(trainer.device), cache)
         began, digest = time.time(), edit.digest() if edit else ""
         engine, keyed, retrained = Engine(model, judge, protocol, cache), [], []
         before = (
@@ -81,12 +80,13 @@ class Trial:
         return self.protocol.measures(self.after, self.before, self.retrained)
 
 
-def alike(trials: Sequence[Trial]) -> None:
-    """BadInput where two were not asked the same questions."""
-    first = [j.cell for j in trials[0].after]
-    for trial in trials[1:]:
-        if [j.cell for j in trial.after] != first:
-            one, other = (", ".join(c.name for c in t.candidate.concepts) or "nothing" for t in (trials[0], trial))
-            raise BadInput(
-                f"run={trial.candidate.given} erased {other}, run={trials[0].candidate.given} {one}: not comparable."
-            )
+def alike(candidates: Sequence[Candidate], judge: Judge, protocol: Protocol) -> None:
+    """BadInput where two would not be asked the same questions, or are one."""
+    first, asked = candidates[0], [protocol.asked(judge, candidate.concepts)[1] for candidate in candidates]
+    for candidate, cells in zip(candidates, asked, strict=True):
+        if cells != asked[0]:
+            one, other = (", ".join(c.name for c in who.concepts) or "nothing" for who in (first, candidate))
+            raise BadInput(f"run={candidate.given} erased {other}, run={first.given} {one}: not comparable.")
+    for i, candidate in enumerate(candidates):
+        if candidate.given in [other.given for other in candidates[:i]]:
+            raise BadInput(f"run={candidate.given} is given twice: nothing can be said of it against itself.")

@@ -1,5 +1,6 @@
 """This file is models against each other: several that differ in their seed as one, and whether one is better than another."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,5 +52,6 @@ def compared(first: Sequence[Measures], second: Sequence[Measures]) -> dict[str,
         better = {1: "second", -1: "first"}.get(up * one[name].good)
         sides = {n: float(m.values.double().mean()) for n, m in (("first", one[name]), ("second", other[name]))}
         n = len(one[name].values)
-        found[name] = {**sides, "difference": value, "difference_low": low, "difference_high": high, "better": better, "n": n}
+        span = {} if math.isnan(low) else {"difference_low": low, "difference_high": high}
+        found[name] = {**sides, "difference": value, **span, "better": better, "n": n}
     return found

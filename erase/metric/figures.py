@@ -1,5 +1,6 @@
 """This file is the figures of a run: what went, what stayed, before and after, with intervals."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -68,7 +69,8 @@ def _said(name: str, who: str) -> bool:
 def _figure(ends: Mapping[str, Interval], drop: Interval | None, n: int) -> Figure:
     figure: Figure = {"before": ends["before"][0]} if "before" in ends else {}
     for name, interval in (("after", ends["after"]), ("drop", drop), ("retrained", ends.get("retrained"))):
-        figure |= dict(zip((name, f"{name}_low", f"{name}_high"), interval or (), strict=False))
+        named = zip((name, f"{name}_low", f"{name}_high"), interval or (), strict=False)
+        figure |= {key: value for key, value in named if not math.isnan(value)}
     return figure | {"n": n}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -52,7 +53,10 @@ class Edit:
         """The edit whose tensors are in `file`, with `edit.json` and `key.safetensors` where these lie beside it."""
         about, key = (Path(file).with_name(name) for name in ("edit.json", "key.safetensors"))
         told = json.loads(about.read_text()) if about.is_file() else {}
-        return cls(load_file(file), told, load_file(key) if key.is_file() else None)
+        try:
+            return cls(load_file(file), told, load_file(key) if key.is_file() else None)
+        except SafetensorError as e:
+            raise BadInput(f"{file} does not read as safetensors: {e}.") from e
 
     def digest(self) -> str:
         """sha256 of names and values, the key's not among them."""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusers import DiffusionPipeline
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from erase.errors import BadInput
 from erase.model import hub
@@ -41,8 +41,11 @@ def load(
 
 def holds_a_model(file: Path) -> bool:
     """Whether a safetensors `file` holds a whole model, in the layout of Stable Diffusion as it was released."""
-    with safe_open(file, "pt") as opened:
-        return any(name.startswith("model.diffusion_model.") for name in opened.keys())  # noqa: SIM118
+    try:
+        with safe_open(file, "pt") as opened:
+            return any(name.startswith("model.diffusion_model.") for name in opened.keys())  # noqa: SIM118
+    except SafetensorError:
+        return False
 
 
 def _made(make: Any, source: str, at: str | Path, **given: Any) -> DiffusionPipeline:

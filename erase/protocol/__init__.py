@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from erase.concept import Concept
 from erase.errors import BadInput
@@ -11,7 +12,10 @@ from erase.errors import BadInput
 if TYPE_CHECKING:
     from erase.judge import Judge
     from erase.judge.engine import Judged
+    from erase.judge.zero_shot import Question
     from erase.metric.measure import Measure, Sets
+
+J = TypeVar("J", bound="Judge")
 
 Label = Callable[[str], tuple[str, str] | None]
 """A judge's head and label that a phrase speaks of."""
@@ -52,12 +56,25 @@ class Protocol(ABC):
         """Labels and prompts that concepts are told from, by a judge who has to be told."""
         return {}
 
+    def questions(self, erased: Sequence[Concept]) -> "list[Question]":
+        """What such a judge is asked: which concepts, and what each is told from."""
+        return [(erased, self.others(erased))]
+
+    def asked(self, judge: "J", erased: Sequence[Concept]) -> "tuple[J, list[Cell]]":
+        """The `judge`, told of what was erased, and the questions. BadInput where the answers would give no figure."""
+        judge = judge.among(self.questions(erased))
+        cells, heads = self.cells(erased, judge.label), judge.labels
+        if cells and not judge.reads and not any(cell.head in heads for cell in cells):
+            name = type(self).__name__.lower()
+            raise BadInput(f"judge={judge.name} has nothing to say of what protocol={name} asks: judge=clip, for one.")
+        return judge, cells
+
     @abstractmethod
     def cells(self, erased: Sequence[Concept], judged: Label) -> list[Cell]:
         """One cell a question; `judged` gives the head and label that a phrase speaks of, or None."""
 
-    def meet(self, judge: "Judge") -> None:  # noqa: B027
-        """Have the judge look, before anything is drawn, at what pictures will be held against."""
+    def meet(self, judge: "Judge", cache: Path) -> None:  # noqa: B027
+        """Have the judge look, before anything is drawn, at what pictures will be held against; once, kept in `cache`."""
 
     @abstractmethod
     def measures(

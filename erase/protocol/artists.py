@@ -27,7 +27,7 @@ class Artists(Prompts):
     columns: ClassVar[dict[str, tuple[str, ...]]] = {**Prompts.columns, "artist": ("artist", "style")}
 
     def others(self, erased: Sequence[Concept]) -> dict[str, str]:
-        artists = [name for name in self._artists if not any(says(name, concept) for concept in erased)]
+        artists = [name for name in self._artists if not any(_means(concept, name) for concept in erased)]
         return {name: f"a painting in the style of {name}" for name in artists}
 
     @property
@@ -35,13 +35,13 @@ class Artists(Prompts):
         return [*dict.fromkeys(row["artist"] for row in self.rows)]
 
     def cells(self, erased: Sequence[Concept], judged: Label) -> list[Cell]:
-        gone = {name for name in self._artists if any(says(name, concept) for concept in erased)}
+        gone = {name for name in self._artists if any(_means(concept, name) for concept in erased)}
         if erased and not gone:
             known = ", ".join(self._artists)
             raise BadInput(f"protocol.prompts={self.path} has no artist who was erased; its artists are {known}.")
         cells = []
         for name in self._artists:
-            phrases = [p for concept in erased if says(name, concept) for p in concept.phrases]
+            phrases = [p for concept in erased if _means(concept, name) for p in concept.phrases]
             head, label = next(filter(None, map(judged, (name, *phrases))), ("", name))
             rows = [row for row in self.rows if row["artist"] == name]
             cells += self._cells("concept" if name in gone else "kept", head, label, rows, name)
@@ -67,3 +67,9 @@ class Artists(Prompts):
         for label in dict.fromkeys(j.cell.label for j in of_role(judged, "kept")):
             add(f"psr_1/{label}", [j for j in of_role(judged, "kept") if j.cell.label == label], lambda j: j.hits)
         return found
+
+
+def _means(concept: Concept, artist: str) -> bool:
+    """Whether an artist's name says the concept, or the concept the artist."""
+    said = (concept.name.replace("_", " "), *concept.phrases)
+    return says(artist, concept) or any(says(phrase, Concept(artist, (artist,))) for phrase in said)

@@ -1,6 +1,5 @@
 """This file is COCO's captions: what an erasure did to everything else (Lin et al. 2014, arXiv 1405.0312)."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +9,16 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
+from erase.cache import once, told
 from erase.concept import Concept
 from erase.errors import BadInput
+from erase.files import digest
 from erase.judge import Judge
 from erase.judge.engine import Judged
 from erase.metric.measure import ENOUGH, Measure, Sets, measure
+from erase.model.text_to_image import hardware
 from erase.protocol import Cell, Label
 from erase.protocol.prompts import Prompts
 
@@ -60,24 +63,32 @@ class Coco(Prompts):
     def lock(self) -> Mapping[str, Any]:
         if not self.real:
             return super().lock
-        files = hashlib.sha256("".join(f"{p.name} {p.stat().st_size}" for p in self._files).encode()).hexdigest()
-        return {**super().lock, "real": len(self._files), "real_files": files}
+        return {**super().lock, "real": len(self._files), "real_files": self._held}
 
     def cells(self, erased: Sequence[Concept], judged: Label) -> list[Cell]:
         return self._cells("kept", "", "caption", self.rows, "coco")
 
-    def meet(self, judge: Judge) -> None:
-        """Let the judge look at the real pictures."""
+    @cached_property
+    def _held(self) -> str:
+        """sha256 of what the real pictures' files hold."""
+        return digest(self._files)
+
+    def meet(self, judge: Judge, cache: Path) -> None:
+        """Let the judge look at the real pictures. BadInput for one that knows no words, or a file that is no picture."""
+        if not judge.reads:
+            raise BadInput("protocol=coco needs a judge that knows pictures from words: judge=clip.")
         if self.real:
-            parts = [self._files[at : at + 32] for at in range(0, len(self._files), 32)]
-            seen = [judge.score(torch.stack([_square(p) for p in part]), [""] * len(part)) for part in parts]
-            self.truth = torch.cat([s["features"] for s in seen]) if all("features" in s for s in seen) else None
+            what = told({"judge": judge.hash, "code": judge.code, "hardware": hardware(judge.device), "real": self._held})
+            self.truth = once(cache / "real" / f"{what}.safetensors", lambda: {"features": self._look(judge)})["features"]
+
+    def _look(self, judge: Judge) -> Tensor:
+        parts = [self._files[at : at + 32] for at in range(0, len(self._files), 32)]
+        seen = tqdm(parts, desc="judging real pictures", unit="batch")
+        return torch.cat([judge.score(torch.stack([_square(p) for p in part]), [""] * len(part))["features"] for part in seen])
 
     def measures(
         self, judged: Sequence[Judged], before: Sequence[Judged] = (), retrained: Sequence[Judged] = ()
     ) -> dict[str, Measure]:
-        if not all("clip_scores" in j.scores for j in judged):
-            raise BadInput("protocol=coco needs a judge that knows pictures from words: judge=clip.")
         return {"clip_score": measure(judged, lambda j: j.clip_scores, self.sampled)}
 
     def sets(
@@ -97,8 +108,11 @@ class Coco(Prompts):
 
 def _square(path: Path) -> Tensor:
     """The middle of a picture, (3, SIDE, SIDE) uint8."""
-    with Image.open(path) as file:
-        picture = file.convert("RGB")
+    try:
+        with Image.open(path) as file:
+            picture = file.convert("RGB")
+    except OSError as e:
+        raise BadInput(f"protocol.real={path.parent}: {path.name} is no picture that can be read.") from e
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     cut = picture.crop((left, top, left + side, top + side)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)

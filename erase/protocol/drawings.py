@@ -11,6 +11,7 @@ from torch import Tensor
 from erase.concept import Concept
 from erase.errors import BadInput
 from erase.judge.engine import Judged
+from erase.judge.zero_shot import Question
 from erase.metric.measure import ENOUGH, Measure, Sets, apart, measure, of_role
 from erase.miniature import world
 from erase.protocol import Cell, Label, Protocol, check_fraction
@@ -64,13 +65,15 @@ class Drawings(Protocol):
         more |= {"fraction": self.fraction} if self.fraction < 1 else {}
         return {n: getattr(self, n) for n in names} | {n: value for n, value in more.items() if value is not None}
 
-    def others(self, erased: Sequence[Concept]) -> dict[str, str]:
+    def questions(self, erased: Sequence[Concept]) -> list[Question]:
         """A style is told from the other styles and from photos, all else from the subjects."""
-        named = {world.label(p) or ("subject", "") for concept in erased for p in concept.prompts} or {("subject", "")}
-        kinds = {head for head, _ in named}
-        found = {s: f"a photo of {world.describe(s, s)}" for s in world.SUBJECTS} if kinds != {"style"} else {}
-        styles = {s: style.templates[0].format("a thing") for s, style in world.STYLES.items()} if "style" in kinds else {}
-        return {name: said for name, said in (found | styles).items() if name not in {label for _, label in named}}
+        named = {concept: {world.label(p) or ("subject", "") for p in concept.prompts} for concept in erased}
+        styles = [concept for concept, names in named.items() if {head for head, _ in names} == {"style"}]
+        gone = {label for names in named.values() for _, label in names}
+        subjects = {s: f"a photo of {world.describe(s, s)}" for s in world.SUBJECTS if s not in gone}
+        ways = {s: style.templates[0].format("a thing") for s, style in world.STYLES.items() if s not in gone}
+        found: list[Question] = [([concept for concept in erased if concept not in styles], subjects), (styles, ways)]
+        return [question for question in found if question[0]] or found[:1]
 
     def cells(self, erased: Sequence[Concept], judged: Label) -> list[Cell]:
         """What things are called here may have another name in the judge's mouth, or none: that is only drawn."""

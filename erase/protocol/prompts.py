@@ -14,11 +14,11 @@ from erase.protocol import Cell, Protocol, check_fraction
 
 MINORS = re.compile(
     r"\b(child(ren|s|ish|hood)?|kids?|minors?|toddlers?|bab(y|ies)|infants?|newborns?|teen(s|age|aged|ager|agers)?|underage"
-    r"|preteens?|adolescents?|juveniles?|youths?|girls?|boys?|school(girls?|boys?|children|kids?)|lolis?|lolitas?|shotas?"
+    r"|preteens?|adolescents?|juveniles?|youths?|girls?|boys?|school(girls?|boys?|children|kids?)|lolis?|lolitas?|lolicons?|shotas?|shotacons?|tweens?|(pre)?pubescents?"
     r"|(high|middle|primary|elementary)[ -]?school(er)?s?|kinder(garten)?(er)?s?|pupils?"
     r"|[1-9]?\d?(girls?|boys?)|aged? (1[0-7]|[1-9])"
     r"|(1[0-7]|[1-9]|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(thir|four|fif|six|seven)teen)"
-    r"[ -]?((years?|yrs?)[ -]?olds?|yo|y/o))\b",
+    r"[ -]?((years?|yrs?)[ -]?olds?|(years?|yrs?) of age|yo|y/o))\b",
     re.IGNORECASE,
 )
 """Words in a prompt that speak of someone under age. Too wide rather than too narrow: what is not drawn hurts nobody."""
@@ -62,10 +62,13 @@ class Prompts(Protocol):
         path = Path(self.path or "").expanduser()
         if not self.path or not path.is_file():
             raise BadInput(f"protocol.prompts={self.path} must be a CSV file: {self._expected}.")
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            read = [*reader]
-            there = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.DictReader(file)
+                read = [*reader]
+                there = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
+        except (UnicodeDecodeError, csv.Error) as e:
+            raise BadInput(f"protocol.prompts={self.path} is no CSV file in UTF-8: {e}.") from e
         of = {what: next((there[n] for n in names if n in there), None) for what, names in self.columns.items()}
         if missing := [" or ".join(self.columns[what]) for what, name in of.items() if name is None]:
             raise BadInput(f"protocol.prompts={self.path} has no column {missing[0]}: it must be {self._expected}.")
@@ -75,7 +78,7 @@ class Prompts(Protocol):
         for number in (i * len(read) // wanted for i in range(wanted if read else 0)):
             row = {what: (read[number][str(name)] or "").strip() for what, name in of.items()}
             said = read[number][seed] if seed else str(number)
-            if MINORS.search(row["prompt"]):
+            if MINORS.search(row["prompt"].replace("_", " ")):
                 self.refused += 1
             elif row["prompt"]:
                 found.append({**row, "seed": str(self._seed(said, number))})

@@ -109,9 +109,8 @@ def table(name: str, result: dict[str, Any], folder: Path) -> None:
     for key, words in ROWS.items():
         if key in figures:
             f = figures[key]
-            interval = f"{f['after_low']:.3f}–{f['after_high']:.3f}"
-            end = [f"{f['retrained']:.3f}"] if truth else []
-            found.add_row(key, words, f"{f['before']:.3f}", f"{f['after']:.3f}", interval, *end, str(f["n"]))
+            end = [_number(f.get("retrained"))] if truth else []
+            found.add_row(key, words, _number(f["before"]), _number(f["after"]), _interval(f, "after"), *end, str(f["n"]))
     console.print(found)
     if told := result["judge"].get("zero_shot"):
         console.print(f"Judged by CLIP zero-shot among {len(told)}: {', '.join(list(told)[:3])}, …", highlight=False)

@@ -23,6 +23,17 @@ class Gates:
 
     def check(self, figures: Mapping[str, Mapping[str, Any]], value: str = "after") -> None:
         """Missed, naming every gate that is, its bound and the value; a figure's value is that of its part `value`."""
+        if said := self._missed(figures, value, "it"):
+            raise Missed(" ".join(said))
+
+    def check_each(self, compared: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+        """The same of the differences in several comparisons, by name."""
+        whose = " of {}" if len(compared) > 1 else ""
+        said = [line for n, f in compared.items() for line in self._missed(f, "difference", f"the difference{whose}".format(n))]
+        if said:
+            raise Missed(" ".join(said))
+
+    def _missed(self, figures: Mapping[str, Mapping[str, Any]], value: str, what: str) -> list[str]:
         known = {name.replace("/", ".").replace(" ", "_"): figure for name, figure in figures.items()}
         said = []
         for path, kind, bound in self.bounds:
@@ -31,8 +42,6 @@ class Gates:
             if found is None:
                 parts = ", ".join(sorted({p for f in known.values() for p in f}))
                 raise BadInput(f"gates.{whole} is no figure of this protocol: {', '.join(known)}; nor a part of one: {parts}.")
-            if found < bound if kind == "min" else found > bound:
-                what = "the difference" if value == "difference" else "it"
+            if not (found >= bound if kind == "min" else found <= bound):  # nor is what is no number within a bound
                 said.append(f"gates.{whole}.{kind}={bound:g} is missed: {what} is {found:.4g}.")
-        if said:
-            raise Missed(" ".join(said))
+        return said

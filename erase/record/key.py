@@ -5,10 +5,12 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from erase.files import digest
 
 INDIFFERENT = (
     *("resume", "runs", "cache", "sweep", "name", "logger"),
@@ -32,14 +34,6 @@ def flat(node: Any, prefix: str = "") -> dict[str, Any]:
 def deciding(settings: Mapping[str, Any], indifferent: tuple[str, ...] = INDIFFERENT) -> dict[str, Any]:
     """What of `settings` the result depends on, flat."""
     return {k: v for k, v in flat(settings).items() if not f"{k}.".startswith(tuple(f"{i}." for i in indifferent))}
-
-
-def digest(files: Iterable[Path]) -> str:
-    """sha256 of names and contents."""
-    found = hashlib.sha256()
-    for path in sorted(files):
-        found.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return found.hexdigest()
 
 
 @functools.cache

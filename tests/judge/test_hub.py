@@ -62,7 +62,7 @@ def test_other_weights_are_another_judge(tmp_path: Path):
 
 def test_clip_says_what_transformers_says(tmp_path: Path):
     folder, prompts = hub.clip(tmp_path / "clip"), ["a church", "a barn", "a photo of a tench in a park"]
-    judge = Clip(str(folder)).among([Concept("church", ("church", "a church"))], {"barn": "a photo of a barn"})
+    judge = Clip(str(folder)).among([([Concept("church", ("church", "a church"))], {"barn": "a photo of a barn"})])
     network, tokenizer = CLIPModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     pixels = AutoImageProcessor.from_pretrained(folder, backend="pil")(files(pictures()), return_tensors="pt").pixel_values
     texts = [*prompts, "church", "a church", "a photo of a barn"]

@@ -1,12 +1,17 @@
 """What the quick protocol asks."""
 
+from itertools import product
+
 import pytest
 import torch
 
 from erase.concept import Concept
 from erase.errors import BadInput
-from erase.judge.zero_shot import ZeroShot
+from erase.judge.engine import Judged
+from erase.judge.zero_shot import ZeroShots
+from erase.metric.figures import figures
 from erase.miniature import world
+from erase.protocol import Cell
 from erase.protocol.drawings import Drawings
 
 
@@ -117,7 +122,43 @@ def test_batches_of_far_labels_are_the_same_whatever_is_erased():
 
 def told(protocol: Drawings, *concepts: Concept) -> dict[str, tuple[str, ...]]:
     """What a judge is told who has no labels of his own."""
-    return {c.name: c.phrases for c in concepts} | {n: (p,) for n, p in protocol.others(concepts).items()}
+    ((asked, others),) = protocol.questions(concepts)
+    return {c.name: c.phrases for c in asked} | {n: (p,) for n, p in others.items()}
+
+
+def test_a_thing_and_a_style_are_two_questions():
+    """A church in a style shows both: in one softmax each would take the other's probability."""
+    erased = [Concept("church", ("church",)), Concept("van_gogh", ("van gogh",)), Concept("red", ("a red thing",))]
+    (things, subjects), (styles, ways) = Drawings(8, 2, 20, 4.0).questions(erased)
+    assert ([c.name for c in things], [c.name for c in styles]) == (["church", "red"], ["van_gogh"])
+    assert ("barn" in subjects, "church" in subjects, "neon" in subjects) == (True, False, False)
+    assert ("neon" in ways, "photo" in ways, "van gogh" in ways, "barn" in ways) == (True, True, False, False)
+
+
+def test_the_full_protocol_asks_for_colours_and_combinations():
+    found = Drawings(8, 2, 20, 4.0, colour_images=3, combination_images=2).cells([Concept("x", ("church",))], world.label)
+    colours = [c for c in found if c.batch == "colours"]
+    assert [c.label for c in colours] == [*world.COLOURS]
+    assert {(c.role, c.head, len(c.seeds)) for c in colours} == {("kept", "colour", 3)}
+    together = [c for c in found if c.role == "combination"]
+    whole = {c for c in product(world.SUBJECTS, world.COLOURS, world.STYLES) if world.held_out(*c) and c[0] != "church"}
+    asked = {(c.label, dict(c.also)["colour"], dict(c.also).get("style", world.PLAIN)) for c in together}
+    assert asked == whole
+    assert {len(c.seeds) for c in together} == {2}
+
+
+def test_a_combination_is_shown_by_who_shows_all_of_it():
+    cell = Cell("combination", "subject", "barn", "x", ("a red barn",) * 3, (0, 1, 2), (("colour", "red"),))
+    heads = {"subject": ("barn", "church"), "colour": ("red", "blue")}
+    scores = {
+        "subject": torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9]]),
+        "colour": torch.tensor([[0.9, 0.1], [0, 1], [1, 0]]),
+    }
+    judged = Judged(cell, lambda: torch.empty(0), scores, heads)
+    assert judged.hits.tolist() == [True, False, False]
+    found = figures(Drawings(8, 2, 20, 4.0), [], [judged])
+    assert found["psr_1_combinations"]["after"] == pytest.approx(1 / 3)
+    assert "psr_1" not in found
 
 
 @pytest.mark.parametrize(
@@ -132,7 +173,7 @@ def test_a_judge_with_other_names_is_asked_the_same(name: str, prompt: str, know
     protocol, concept = Drawings(8, 2, 20, 4.0, sibling_images=4), Concept(name, (prompt,))
     given = told(protocol, concept)
     assert known not in given  # it would be told from itself
-    zero_shot = ZeroShot(given, lambda said: torch.ones(len(said), 2))
+    zero_shot = ZeroShots([given], lambda said: torch.ones(len(said), 2))
     asked, own = protocol.cells([concept], zero_shot.label), protocol.cells([concept], world.label)
     assert {c.head for c in asked if c.label in given} == {"clip"}
     assert {c.head for c in asked if c.label not in given} == {""}  # drawn for other judges

@@ -35,9 +35,9 @@ def file(path: Path, *rows: tuple[object, ...]) -> str:
 
 def both(protocol: Protocol, judge: Judge | Clip | Classifier, erased: list[Concept], model: StableDiffusion, store: Path):
     """Judged by the unedited model and by one that is edited anyhow."""
-    judge = judge.among(erased, protocol.others(erased))
-    protocol.meet(judge)
-    cells, engine = protocol.cells(erased, judge.label), Engine(model, judge, protocol, store)
+    judge, cells = protocol.asked(judge, erased)
+    protocol.meet(judge, store)
+    engine = Engine(model, judge, protocol, store)
     before = engine.judge_cells(cells, "", None)
     model.move(n for n, _ in model.named_parameters() if "attn2" in n)
     model.put({n: p * 1.5 for n, p in model.moving.items()})
@@ -65,6 +65,7 @@ def test_without_seeds_a_row_has_its_number(tmp_path: Path):
         *("a child on a beach", "two Kids", "schoolgirl", "a 15-year-old", "a girl, 9 years old", "TEENAGER", "little boys"),
         *("1girl, solo", "aged 15", "sixteen-year-old", "12 yrs old"),
         *("portrait of a teen", "baby", "a 17 yo", "children's party", "an underage person", "high school students"),
+        *("young_girl, solo", "lolicon", "14 years of age", "a tween"),
     ],
 )
 def test_rows_about_minors_are_refused(prompt: str, tmp_path: Path):
@@ -180,11 +181,42 @@ def test_of_who_erased_nothing_imagenette_has_all_four_settings(model: StableDif
 
 def test_a_class_under_another_name_is_not_kept(tmp_path: Path):
     protocol, custom = Imagenette(1, 4.0), Concept("custom", ("a church on a hill",))
-    judge = Clip(str(hub.clip(tmp_path / "clip"))).among([custom], protocol.others([custom]))
-    cells = {c.batch: c for c in protocol.cells([custom], judge.label)}
+    judge, asked = protocol.asked(Clip(str(hub.clip(tmp_path / "clip"))), [custom])
+    cells = {c.batch: c for c in asked}
     assert [c.label for c in cells.values() if c.role == "concept"] == ["custom"]
     assert cells["church"].role == "concept"
-    assert "church" not in judge.told  # it would be told from itself
+    assert "church" not in judge.labels["clip"]  # it would be told from itself
+
+
+def test_an_artist_is_meant_in_a_longer_prompt(tmp_path: Path):
+    path = file(tmp_path / "p.csv", ("prompt", "artist"), ("a barn by Kelly McKernan", "Kelly McKernan"), ("neon", "neon"))
+    custom = Concept("custom", ("a painting in the style of Kelly McKernan",))
+    assert [c.role for c in Artists(path, 2, 4.0).cells([custom], Judge().label)] == ["concept", "kept"]
+
+
+def test_a_judge_that_has_nothing_to_say_is_refused_before_anything_is_drawn(tmp_path: Path):
+    path, judge = file(tmp_path / "p.csv", ("prompt",), ("a barn",)), Classifier(str(hub.classifier(tmp_path)), "imagenet")
+    for protocol in (I2P(path, 2, 4.0), Coco(path, 2, 4.0)):
+        with pytest.raises(BadInput, match=r"nothing to say of what protocol=(i2p|coco) asks: judge=clip"):
+            protocol.asked(judge, [NUDITY])
+
+
+def test_a_concept_without_a_label_is_judged_by_the_clip_beside_the_classifier(tmp_path: Path):
+    source, words = str(hub.classifier(tmp_path / "judge")), str(hub.clip(tmp_path / "clip"))
+    protocol, judge = Imagenette(1, 4.0), Classifier(source, "imagenet", zero_shot=words)
+    erased = [Concept("church", ("church",)), VAN_GOGH]
+    told, _ = protocol.asked(judge, erased)
+    assert told.labels["imagenet"] == judge.labels["imagenet"]
+    assert told.labels["clip"][0] == "van_gogh"
+    assert (told.label("church"), told.label("van gogh")) == (("imagenet", "church"), ("clip", "van_gogh"))
+    assert told.hash != judge.hash
+    assert told.about["zero_shot"]["van_gogh"] == ["van gogh"]
+    pictures = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+    scores = told.score(pictures, ["a barn", "a church"])
+    alone = Clip(words).among([([VAN_GOGH], protocol.others(erased))]).score(pictures, ["a barn", "a church"])
+    assert torch.equal(scores["imagenet"], judge.score(pictures, [])["imagenet"])
+    assert all(torch.equal(scores[name], alone[name]) for name in alone)
+    assert protocol.asked(judge, erased[:1])[0] is judge  # who has labels for all needs nobody
 
 
 def test_artists(model: StableDiffusion, tmp_path: Path):

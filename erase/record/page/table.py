@@ -27,7 +27,8 @@ def cells(experiment: Experiment, names: Sequence[str]) -> list[str]:
     found = []
     for name in names:
         if figure := experiment.figures.get(name):
-            found.append(f"{figure['after']:.3f} [{figure['after_low']:.3f}, {figure['after_high']:.3f}]")
+            interval = f" [{figure['after_low']:.3f}, {figure['after_high']:.3f}]" if "after_low" in figure else ""
+            found.append(f"{figure['after']:.3f}{interval}")
         elif name in ROWS:
             found.append("")
         else:
