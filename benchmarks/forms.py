@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -34,7 +35,7 @@ TIMED = {"eap": 20, "adv_unlearn": 6}
 """Of the published form."""
 
 
-def bench(system: str, form: str, updates: int, concept: str, threads: int) -> tuple[float, float, float]:
+def bench(given: argparse.Namespace) -> tuple[float, float, float]:
     """Seconds, F and B an update of one form, from the first bank to the last step."""
     from hydra import compose, initialize_config_dir
 
@@ -43,12 +44,22 @@ def bench(system: str, form: str, updates: int, concept: str, threads: int) -> t
     from erase.train import objective
 
     quiet()
-    torch.set_num_threads(threads)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         schema.register(schema.Train)
-        config = compose("train", [f"concept={concept}", f"steps={updates}", *FORMS[system][form]])
-    with tempfile.TemporaryDirectory() as folder:
-        method = objective(config, lambda: build(config.model, "model"), Path(folder))
+        source = [f"model.source={given.source}"] if given.source else []
+        asked = [f"concept={given.concept}", f"steps={given.updates}", f"model={given.model}", f"trainer={given.device}"]
+        config = compose("train", [*asked, *source, *FORMS[given.system][given.form]])
+    hardware, updates = build(config.trainer, "trainer"), given.updates
+
+    def loaded() -> Any:
+        found = build(config.model, "model", precision=hardware.precision)
+        found.frugal = hardware.low_memory
+        return found
+
+    with tempfile.TemporaryDirectory() as folder, hardware:
+        torch.set_num_threads(given.threads)
+        method = objective(config, loaded, Path(folder))
+        method.model.to(hardware.device)
         moved, lr = method.players["weights"]
         began, adam = time.perf_counter(), torch.optim.Adam(moved, lr)
         method.on_fit_start()
@@ -56,16 +67,20 @@ def bench(system: str, form: str, updates: int, concept: str, threads: int) -> t
             adam.zero_grad()
             torch.stack(list(method.losses(step).values())).sum().backward(inputs=moved)
             adam.step()
+        if hardware.device.type == "cuda":
+            torch.cuda.synchronize()
         seconds, cost = time.perf_counter() - began, method.model.cost
     return seconds / updates, cost.forwards / updates, cost.backwards / updates
 
 
-def compare(system: str, concept: str, threads: int) -> None:
+def compare(system: str, given: argparse.Namespace) -> None:
     """Print every form's costs, and how many times as long an update of the published one takes."""
     found = {}
     for form in FORMS[system]:  # a process each: none warms another's caches
         updates = (TIMED if form == "published" else UPDATES)[system]
-        said = [f"--system={system}", f"--form={form}", f"--updates={updates}", f"--concept={concept}", f"--threads={threads}"]
+        said = [f"--system={system}", f"--form={form}", f"--updates={updates}"]
+        alike = {n: value for n, value in vars(given).items() if value is not None and n not in ("system", "form", "updates")}
+        said += [f"--{name}={value}" for name, value in alike.items()]
         done = subprocess.run([sys.executable, __file__, *said], check=True, capture_output=True, text=True)
         found[form] = [*map(float, done.stdout.splitlines()[-1].split())]
         seconds, forwards, backwards = found[form]
@@ -79,11 +94,14 @@ if __name__ == "__main__":
     parser.add_argument("--system", choices=FORMS, help="this one alone")
     parser.add_argument("--concept", default="nudity")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--model", default="miniature", help="of conf/model/")
+    parser.add_argument("--source", help="its folder")
+    parser.add_argument("--device", default="cpu", help="of conf/trainer/")
     parser.add_argument("--form", help="this one alone, in this process")
     parser.add_argument("--updates", type=int, default=1, help="of that form")
     given = parser.parse_args()
     if given.form:
-        print(*bench(given.system, given.form, given.updates, given.concept, given.threads))
+        print(*bench(given))
     else:
         for system in [given.system] if given.system else FORMS:
-            compare(system, given.concept, given.threads)
+            compare(system, given)

@@ -6,11 +6,13 @@ ask the same of another model.
 """
 
 import argparse
+import platform
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,8 +27,8 @@ Passes = list[tuple[int, bool]]
 """Rows of each pass, and whether its output has a gradient."""
 
 
-def bench(method: str, given: argparse.Namespace) -> tuple[float, float, float]:
-    """Seconds of a training, seconds of its bare passes, and the most memory in MiB."""
+def bench(method: str, given: argparse.Namespace) -> tuple[float, float, float, float, float]:
+    """Seconds of a training, seconds of its bare passes, the most memory in MiB, F and B."""
     from hydra import compose, initialize_config_dir
 
     from erase import schema
@@ -41,9 +43,15 @@ def bench(method: str, given: argparse.Namespace) -> tuple[float, float, float]:
         asked = [f"concept={given.concept}", f"steps={given.updates}", f"model={given.model}", f"trainer={given.device}"]
         config = compose("train", [*asked, *source, *METHODS[method]])
     hardware, noted = build(config.trainer, "trainer"), Passes()
+
+    def loaded() -> Any:
+        found = build(config.model, "model", precision=hardware.precision)
+        found.frugal = hardware.low_memory
+        return found
+
     with tempfile.TemporaryDirectory() as folder, hardware:
         torch.set_num_threads(given.threads)
-        work = objective(config, lambda: build(config.model, "model", precision=hardware.precision), Path(folder))
+        work = objective(config, loaded, Path(folder))
         model, predict = work.model, work.model.predict
 
         def listen(x_t: torch.Tensor, *rest: object, **named: object) -> torch.Tensor:
@@ -56,9 +64,10 @@ def bench(method: str, given: argparse.Namespace) -> tuple[float, float, float]:
         began = time.perf_counter()
         fit(work, Run(Path(folder)), hardware, None, given.updates, [])
         seconds, memory = time.perf_counter() - began, peak_memory(hardware.device)
+        cost = model.cost.forwards, model.cost.backwards
         model.predict = predict
         model.to(hardware.device)
-        return seconds, bare(model, noted), memory / 2**20
+        return seconds, bare(model, noted), memory / 2**20, *cost
 
 
 def bare(model: object, noted: Passes) -> float:
@@ -79,8 +88,17 @@ def bare(model: object, noted: Passes) -> float:
     return time.perf_counter() - began
 
 
+def machine(device: str) -> str:
+    """What computes."""
+    if device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    named = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    return f"{named[0] if named else platform.processor()} ({torch.backends.cpu.get_cpu_capability()})"
+
+
 def compare(given: argparse.Namespace) -> None:
-    """Print for every method the seconds of an update, how much longer they are than its passes, and the memory."""
+    """Print for every method the seconds of an update, how much longer they are than its passes, these, and the memory."""
+    print(f"{machine(given.device)}, {given.threads} threads, model={given.model}", flush=True)
     for method in [given.method] if given.method else METHODS:  # a process each: none warms another's caches
         asked = [
             f"--{name}={value}" for name, value in vars(given).items() if value is not None and name not in ("method", "one")
@@ -88,10 +106,10 @@ def compare(given: argparse.Namespace) -> None:
         done = subprocess.run(
             [sys.executable, __file__, *asked, "--one", method], check=True, stdout=subprocess.PIPE, text=True
         )
-        seconds, passes, memory = map(float, done.stdout.splitlines()[-1].split())
-        more = 100 * (seconds / passes - 1)
-        said = f"{seconds / given.updates:6.3f} s an update, {more:+5.1f} % to its passes' {passes / given.updates:6.3f} s"
-        print(f"{method:14s} {said}, {memory:6.0f} MiB", flush=True)
+        seconds, passes, memory, forwards, backwards = map(float, done.stdout.splitlines()[-1].split())
+        more, n = 100 * (seconds / passes - 1), given.updates
+        said = f"{seconds / n:6.3f} s an update, {more:+5.1f} % to its passes' {passes / n:6.3f} s"
+        print(f"{method:14s} {said}, {forwards / n:5.1f} F {backwards / n:5.1f} B, {memory:6.0f} MiB", flush=True)
 
 
 if __name__ == "__main__":

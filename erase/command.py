@@ -95,20 +95,28 @@ def _free(folder: str) -> str:
 
 
 def _preset(model: str, method: str, field: str, otherwise: Any) -> Any:
-    """`field` of conf/preset/<model>/<method>.yaml, where it stands there.
+    """`field` of conf/preset/<model>/<method>.yaml, where it stands there; where there is no such file, of sd14's.
 
-    A resolver, since Hydra cannot interpolate `${model}/${method}` in a defaults list while one of them is swept.
+    Papers publish settings for Stable Diffusion 1.4, seldom for others. A resolver, since Hydra cannot interpolate
+    `${model}/${method}` in a defaults list while one of them is swept.
     """
-    path = CONF / "preset" / model / f"{method}.yaml"
-    return OmegaConf.to_container(OmegaConf.load(path)).get(field, otherwise) if path.is_file() else otherwise  # type: ignore[union-attr, call-overload]
+    for name in (model, "sd14"):
+        path = CONF / "preset" / name / f"{method}.yaml"
+        if path.is_file():
+            return OmegaConf.to_container(OmegaConf.load(path)).get(field, otherwise)  # type: ignore[union-attr, call-overload]
+    return otherwise
 
 
 def _joined(names: Collection[str]) -> str:
     """Several concepts in one word: the set of conf/concept that has all of them and no other, else one after the other."""
-    for path in sorted((CONF / "concept").glob("*.yaml")):
-        if {*OmegaConf.load(path).get("defaults", ())} == {*names}:  # type: ignore[union-attr, arg-type]
-            return path.stem
-    return "+".join(names)
+    return _sets().get(frozenset(names)) or "+".join(names)
+
+
+@functools.cache
+def _sets() -> dict[frozenset[str], str]:
+    """The names of conf/concept that stand for several."""
+    read = {path.stem: path for path in sorted((CONF / "concept").glob("*.yaml")) if "defaults:" in path.read_text()}
+    return {frozenset(OmegaConf.load(path).defaults): name for name, path in read.items()}
 
 
 # conf/hydra/launcher/ gives the plugins' own fields other values, under the plugins' own names

@@ -193,6 +193,8 @@ def fit(method: Any, run: Any, hardware: Any, logger: Any, every: int, passing: 
     resumed = run.checkpoint if run.checkpoint.exists() else None
     with team(hardware.processes, hardware.device, run.folder):
         trainer.fit(method, DataLoader(range(method.steps), batch_size=None), ckpt_path=resumed, weights_only=True)  # type: ignore[arg-type]
+    for parameter in method.model.moving.values():
+        parameter.grad = None  # who judges needs none
     method.seconds += time.time() - started + method.latents.lent
 
 

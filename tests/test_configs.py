@@ -39,7 +39,7 @@ def chosen(group: str, option: str) -> list[str]:
 
 
 def test_no_option_is_missed():
-    assert len(OPTIONS) == 92
+    assert len(OPTIONS) == 99
     assert {g for g, _ in OPTIONS} == {*AXES, "concept", "method", "trainer", "experiment"}
     files = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parent.parent.name not in ("preset", "hydra")]
     assert len(files) == len(OPTIONS) + len(choices("attack"))
@@ -130,12 +130,29 @@ def test_a_launcher_has_the_fields_of_its_plugin(launcher: str):
 
 @pytest.mark.parametrize("row", [e for e in choices("experiment") if e.startswith("papers/")])
 def test_a_papers_row_chooses_all_that_it_needs(row: str):
-    artist = ["concept=custom", "concept.prompts=[Thomas Kinkade]"] if row == "papers/eap_artists" else []
+    artist = ["concept=custom", "concept.prompts=[Thomas Kinkade]"] if row.endswith(("_artists", "_xl")) else []
     found = composed(f"experiment={row}", *artist)
-    assert (found.model.name, found.steps, found.lr, found.latents.steps) == ("sd14", 1000, 1e-5, 50)
-    assert "OnPolicy" in found.latents._target_
-    assert found.batch_size == len(found.concept.members)
     assert row.startswith(f"papers/{'eap' if found.method.name == 'adv_preserve' else found.method.name}_")
+    assert found.model.name == ("sdxl" if row.endswith("_xl") else "sd14")
+    if found.method.name == "uce":
+        assert (found.steps, found.method.erase_scale, found.target.eta, found.preservation.weight) == (1, 1.0, 0.0, 0)
+        return
+    assert (found.steps, found.lr) == ((200, 2e-4) if row.endswith("_xl") else (1000, 1e-5))
+    assert found.latents.steps == 50
+    assert "OnPolicy" in found.latents._target_
+    assert found.latents.lag == (0 if row.endswith("_xl") else 2)
+    assert found.batch_size == len(found.concept.members)
+    alike = {"papers/esd_x_nudity": "papers/esd_nudity", "papers/eap_x_nudity": "papers/eap_nudity"}
+    if row in alike:
+        other = composed(f"experiment={alike[row]}")
+        assert "attn2" in found.parameters.include != other.parameters.include
+        assert (found.latents, found.concept, found.loss) == (other.latents, other.concept, other.loss)
+
+
+@pytest.mark.parametrize("model", ["sd15", "sd21", "sdxl"])
+def test_a_model_without_settings_of_its_own_has_those_of_1_4(model: str):
+    found, known = (composed("method=concept_ablation", "concept=church", f"model={name}") for name in (model, "sd14"))
+    assert (found.steps, found.lr, found.batch_size) == (known.steps, known.lr, known.batch_size) == (100, 1.6e-5, 8)
 
 
 def test_concepts_merge():

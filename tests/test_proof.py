@@ -1,4 +1,5 @@
-"""A sweep of 36 runs, killed twice, against an undisturbed one; six of it by joblib and by SLURM; a disk that is full.
+"""A sweep of 36 runs, killed twice, against an undisturbed one; six of it by joblib and by SLURM; a disk that is full; a
+compiled run.
 
 `make proof`: half an hour on two cores, and no part of `make test`.
 """
@@ -13,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import QUICK
+from safetensors.torch import load_file
 from test_slurm import LAUNCHED, slurm  # noqa: F401
 from test_sweep import same
 
@@ -116,3 +119,17 @@ def test_a_full_disk_is_named_and_only_what_failed_is_repeated(disk: Path, tmp_p
     assert "2 runs, 1 to do, 1 finished before" in end(begin(disk, *fields, **cache))
     assert finished(disk)[good[0]] == good[1]
     assert len(finished(disk)) == 2
+
+
+def test_a_compiled_run_is_the_same_run(tmp_path: Path):
+    """`trainer.compile`: minutes of a C compiler, and rounding."""
+    found = []
+    for compiled in ("false", "true"):
+        at = tmp_path / compiled
+        assert "1 runs, 1 to do" in end(begin(at, "method=esd", "concept=church", f"trainer.compile={compiled}"))
+        (edit,) = at.glob("multirun/sweep/*/edit/edit.safetensors")
+        found.append(load_file(edit))
+    one, other = found
+    assert one.keys() == other.keys()
+    for name, weight in one.items():
+        torch.testing.assert_close(other[name], weight, atol=1e-4, rtol=1e-3)

@@ -5,7 +5,7 @@ import inspect
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
@@ -112,7 +112,8 @@ class Store(ABC):
         ]
         each = Conditioning.stack([self.model.prompt([p], edited=False).expand(count) for p in group.prompts])
         walk = self.model.trajectory(each, torch.cat(noise), self.steps, self.guidance_scale, edited=False)
-        columns = {name: column.cpu() for name, column in self.columns(list(walk)).items()}
+        steps = [Step(*(getattr(step, field.name).cpu() for field in fields(Step))) for step in walk]  # the device holds one
+        columns = self.columns(steps)
         cost = {"forwards": self.model.cost.forwards - spent, "seconds": time.time() - began}
         return {**columns, **{n: torch.tensor(c) for n, c in cost.items()}}
 

@@ -1,7 +1,9 @@
 """This file is the hub: whether it is there for a model, and what to do when it is not. It loads nothing that takes seconds."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
@@ -37,12 +39,30 @@ def answers(name: str, revision: str | None, field: str, file: str = PIPELINE) -
     BadInput says what to do otherwise.
     """
     try:
-        get_hf_file_metadata(hf_hub_url(name, file, revision=revision), timeout=SECONDS)
+        _within(SECONDS, lambda: get_hf_file_metadata(hf_hub_url(name, file, revision=revision), timeout=SECONDS))
         return True
     except Exception as e:  # no network, none wanted, a proxy's or the hub's own trouble: of whatever library it uses
         if isinstance(try_to_load_from_cache(name, file, revision=revision), str):
             return False
         raise BadInput(f"{field}={name}{_trouble(e, name, revision, field, file)}.") from e
+
+
+def _within(seconds: float, ask: Callable[[], object]) -> None:
+    """Ask for so long: where nobody answers, a library waits for each of a name's addresses in turn."""
+    said: list[Exception | None] = []
+
+    def asking() -> None:
+        try:
+            ask()
+            said.append(None)
+        except Exception as e:
+            said.append(e)
+
+    thread = Thread(target=asking, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if error := said[0] if said else TimeoutError():
+        raise error
 
 
 def _trouble(error: Exception, name: str, revision: str | None, field: str, file: str) -> str:

@@ -60,18 +60,24 @@ def _with(edit: "Edit", name: str, base: Tensor, now: Tensor | None) -> Tensor:
     if base.shape != new.shape:
         raise BadInput(f"this edit does not fit the pipeline: it changes {name} {tuple(new.shape)}, not there.")
     known = hashes.get(name, tensor_hash(base))
-    if tensor_hash(base) in known:
+    if _alike(tensor_hash(base), known):
         return new if now is None else now.float() + (new.float() - base.float())
-    if now is not None and tensor_hash(now.to(base.dtype)) in known:
+    if now is not None and _alike(tensor_hash(now.to(base.dtype)), known):
         return new
     made_for = edit.about.get("base", "another model")
     raise BadInput(f"this edit was made for {made_for}, and {name} of the given pipeline differs from it.")
 
 
+def _alike(one: str, other: str) -> bool:
+    """Whether two tensors' hashes are of the same weights, in whatever precision either was loaded."""
+    return not {*one.split()}.isdisjoint(other.split())
+
+
 def tensor_hash(tensor: Tensor) -> str:
     """Short hashes of values in fp16 and in bf16; of what is in bf16 already, only the second.
 
-    The hash of a base loaded in bf16 is contained in that of the base in fp32 or fp16, and those two are the same.
+    A base loaded in fp16 and in fp32 has the first in common, in bf16 and in fp32 the second; by way of fp16 bf16 is rounded
+    twice, and may be another.
     """
     kinds = (torch.bfloat16,) if tensor.dtype == torch.bfloat16 else (torch.float16, torch.bfloat16)
     values = [tensor.detach().to(kind).cpu().contiguous().view(torch.uint8).numpy().tobytes() for kind in kinds]

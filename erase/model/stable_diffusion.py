@@ -22,6 +22,9 @@ from erase.model.text_to_image import Conditioning, Key, TextToImage, swapped
 FAMILIES = {None: "sd14, sd15 or sd21", "text_time": "sdxl"}
 """What a UNet hears besides words, as its config says, and the models that are of its family."""
 
+DECODED = 2**20
+"""Pixels that are decoded at once: a layer of 256 channels holds 1 GiB of them in fp32."""
+
 WORDS = 5_000
 """More tokens than any miniature has, and fewer than CLIP's 49,408."""
 
@@ -186,8 +189,10 @@ class StableDiffusion(TextToImage):
             yield
 
     def decode(self, latents: Tensor) -> Tensor:
-        vae = self.pipe.vae
-        return cast(Tensor, vae.decode((latents / vae.config.scaling_factor).to(vae.device, vae.dtype)).sample)
+        vae, side = self.pipe.vae, self.pipe.vae_scale_factor
+        rows = max(1, DECODED // (latents.shape[-2] * latents.shape[-1] * side**2))
+        scaled = (latents / vae.config.scaling_factor).to(vae.device, vae.dtype)
+        return torch.cat([cast(Tensor, vae.decode(some).sample) for some in scaled.split(rows)])
 
     @property
     def cross_attention(self) -> list[str]:

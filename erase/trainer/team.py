@@ -4,14 +4,18 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from erase.errors import BadInput
 
 PLACE = "ERASE_TEAM"
 """The variable that tells a process which of how many it is, where they meet, and the folder of their run."""
@@ -48,6 +52,12 @@ def average(tensors: Iterable[Tensor]) -> None:
             tensor /= size()
 
 
+def _check(helpers: Sequence["subprocess.Popen[bytes]"]) -> None:
+    """BadInput where a helper has failed: what it said stands above."""
+    if failed := [helper.returncode for helper in helpers if helper.poll()]:
+        raise BadInput(f"trainer.processes={1 + len(helpers)}: one of them ended with code {failed[0]}, as it says above.")
+
+
 @contextmanager
 def team(processes: int, device: torch.device, run: Path) -> Iterator[None]:
     """Within this context there are `processes`: this one and others that it starts with its own command line."""
@@ -65,13 +75,20 @@ def team(processes: int, device: torch.device, run: Path) -> Iterator[None]:
             helpers.append(subprocess.Popen(command, env={**os.environ, **place}))
     else:
         port = int(os.environ[PLACE].split(" ")[2])
-    meeting = f"tcp://127.0.0.1:{port}"
     backend = "nccl" if device.type == "cuda" else "gloo"
     try:
-        dist.init_process_group(backend, meeting, PATIENCE, world_size=processes, rank=rank())
+        make: Any = dist.TCPStore  # type: ignore[attr-defined]
+        store = make("127.0.0.1", port, processes, rank() == 0, PATIENCE, wait_for_workers=False)
+        there = store.add("here", 1)
+        while rank() == 0 and there < processes:
+            _check(helpers)
+            time.sleep(0.1)
+            there = store.add("here", 0)
+        dist.init_process_group(backend, store=store, timeout=PATIENCE, world_size=processes, rank=rank())
         yield
         for helper in helpers:
             helper.wait(PATIENCE.total_seconds())
+        _check(helpers)
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()

@@ -30,6 +30,11 @@ def test_apply_and_undo_bit_for_bit(model: StableDiffusion, tmp_path: Path):
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
 def test_a_pipeline_in_half_precision_is_the_same_base(kind: torch.dtype, model: StableDiffusion):
+    """Also where rounding to bf16 by way of fp16 is another rounding."""
+    weight = dict(model.named_parameters())[NAME]
+    with torch.no_grad():
+        weight.copy_(torch.linspace(1, 2, weight.numel()).reshape(weight.shape))
+    assert not torch.equal(weight.half().bfloat16(), weight.bfloat16())
     edit = made(model)
     model.pipe.unet.to(kind)
     assert edit.apply(model.pipe) is model.pipe

@@ -3,6 +3,7 @@
 import gc
 import json
 import re
+import threading
 from pathlib import Path
 
 import families
@@ -115,7 +116,7 @@ def test_five_steps_and_the_way_back(method: str, folder: Path, tmp_path: Path):
     assert all(name.startswith("text_encoder") == (method == "adv_unlearn") for name in changed)
     plain = loaded(folder)
     edit.apply(plain.pipe)
-    second = Edit({name: weight + 1 for name, weight in edit.tensors.items()}, {})
+    second = Edit({name: weight + 1 for name, weight in edit.tensors.items()}, {"base_tensors": hashes})
     second.apply(plain.pipe)
     second.undo(plain.pipe)
     assert all(torch.equal(dict(plain.named_parameters())[name], weight) for name, weight in edit.tensors.items())
@@ -161,6 +162,42 @@ def test_a_single_file_is_the_folder(folder: Path, tmp_path: Path):
         families.KINDS[folder.name](str(file))
 
 
+def test_a_pipeline_that_was_saved_in_half_precision_is_loaded_in_whole(folder: Path, tmp_path: Path):
+    """Text encoders too: transformers would take what they were saved in."""
+    loaded(folder).pipe.to(torch.float16).save_pretrained(tmp_path / folder.name)
+    model = loaded(tmp_path / folder.name)
+    assert {weight.dtype for _, weight in model.named_parameters()} == {torch.float32}
+
+
+def test_pictures_are_decoded_a_few_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """32 of 512 pixels at once would need 8 GiB for one layer."""
+    model, seen = loaded(folder), []
+    decode = model.pipe.vae.decode
+    latents = torch.randn(5, *model.latent_shape)
+    whole = model.decode(latents)
+    monkeypatch.setattr(model.pipe.vae, "decode", lambda some: seen.append(len(some)) or decode(some))
+    monkeypatch.setattr(stable_diffusion, "DECODED", 2 * whole.shape[-1] * whole.shape[-2])
+    torch.testing.assert_close(model.decode(latents), whole)
+    assert seen == [2, 2, 1]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("method", ["esd", "adv_unlearn"])
+def test_what_no_update_needs_rests(method: str, folder: Path, once: Once, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model, put = loaded(folder), []
+    model.frugal = True
+    names = {id(part): name for name, part in model.pipe.components.items()}
+    to = torch.nn.Module.to
+
+    def noting(part: torch.nn.Module, *where: object, **how: object) -> torch.nn.Module:
+        put.extend([names[id(part)]] if where == ("cpu",) and id(part) in names else [])
+        return to(part, *where, **how)
+
+    monkeypatch.setattr(torch.nn.Module, "to", noting)
+    trained(model, tmp_path, method)
+    assert {*put} == ({*model.encoders, "vae"} if method == "esd" else {"vae"})
+
+
 def test_what_is_pickled_is_refused_until_it_is_allowed(once: Once, tmp_path: Path):
     folder = once("sd1", lambda at: families.make("sd1", at))
     model, file = loaded(folder), tmp_path / "model.ckpt"
@@ -174,6 +211,42 @@ def test_what_is_pickled_is_refused_until_it_is_allowed(once: Once, tmp_path: Pa
     with pytest.raises(BadInput, match=r"is pickled, and reading it runs"):
         StableDiffusion(str(tmp_path / "pickled"))
     assert StableDiffusion(str(tmp_path / "pickled"), pickled=True).hash == model.hash
+
+
+def test_a_safe_file_of_another_kind_makes_no_pickle_safe(once: Once, tmp_path: Path):
+    model = loaded(once("sd1", lambda at: families.make("sd1", at)))
+    model.pipe.save_pretrained(tmp_path, safe_serialization=False)
+    model.pipe.unet.save_pretrained(tmp_path / "unet", variant="fp16")
+    with pytest.raises(BadInput, match=r"unet/diffusion_pytorch_model\.bin is pickled, and reading it runs"):
+        StableDiffusion(str(tmp_path))
+    model.pipe.save_pretrained(tmp_path)
+    (tmp_path / "checkpoint-500").mkdir()
+    (tmp_path / "checkpoint-500" / "optimizer.bin").write_bytes(b"of nobody's concern")
+    for file in tmp_path.glob("*/*.bin"):
+        if file.parent.name != "checkpoint-500":
+            file.unlink()
+    assert StableDiffusion(str(tmp_path)).hash == model.hash
+
+
+def test_a_hub_that_holds_pickles_alone_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
+    def absent(*_: object, **__: object) -> None:
+        raise OSError("Could not find the necessary `safetensors` weights in {'unet/diffusion_pytorch_model.bin'}")
+
+    absent.__self__ = StableDiffusion.pipeline  # type: ignore[attr-defined]
+    monkeypatch.setattr("erase.model.hub.answers", lambda *_: True)
+    monkeypatch.setattr(StableDiffusion.pipeline, "from_pretrained", absent)
+    with pytest.raises(BadInput, match=r"model\.pickled=true reads pickled weights"):
+        StableDiffusion("who/what")
+
+
+def test_who_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    """A firewall that drops what it forbids leaves a library waiting for each address in turn."""
+    never = threading.Event()
+    monkeypatch.setattr("erase.model.hub.SECONDS", 0.1)
+    monkeypatch.setattr("erase.model.hub.get_hf_file_metadata", lambda *_, **__: never.wait(60))
+    with pytest.raises(BadInput, match="is not in the cache, and the hub cannot be reached"):
+        StableDiffusion("who/what")
+    never.set()
 
 
 @pytest.mark.parametrize(("family", "other"), [("sd1", "sdxl"), ("sdxl", "sd1")])

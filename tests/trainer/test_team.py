@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 from pathlib import Path
 
 import families
@@ -12,6 +13,9 @@ import torch
 from conftest import QUICK, Command, Once
 from safetensors.torch import load_file
 from torch import Tensor
+
+from erase.errors import BadInput
+from erase.trainer.team import team
 
 METHODS = {
     "esd": ["method=esd"],
@@ -54,6 +58,15 @@ def test_a_command_starts_its_team(command: Command, tmp_path: Path):
     assert json.loads((run / "status.json").read_text())["status"] == "finished"
     assert len((run / "training.csv").read_text().splitlines()) == 1 + 4
     assert list(tmp_path.iterdir()) == [tmp_path / "outputs"]
+
+
+def test_a_helper_that_fails_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(sys, "argv", ["erase.train", "method=nonsense"])
+    with (
+        pytest.raises(BadInput, match=r"trainer\.processes=2: one of them ended with code 2"),
+        team(2, torch.device("cpu"), tmp_path),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
