@@ -67,7 +67,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     method = objective(config, loaded, folder, cache / "bank")
     model, concepts = method.model, method.concepts
     judge.suit(model)
-    judge, cells = protocol.asked(judge, concepts)
+    told, cells = protocol.asked(judge, concepts)
     if trainer.compile:
         model.modules["unet"].compile()
     if trainer.processes > 1 and not method.divisible:
@@ -83,8 +83,8 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
         choices = f"different updates from 1 to {method.steps - 1}, before the last" if method.steps > 1 else "empty"
         raise BadInput(f"judge_at={list(config.judge_at)} must be {choices}.")
     with trainer:
-        protocol.meet(judge.to(trainer.device), cache)
-    judge.to(model.device)  # out of the way until training has ended
+        protocol.meet(judge.to(trainer.device), cache)  # untold: what it meets is the same for all
+    judge = told.to(model.device)  # out of the way until training has ended
     truth = model.retrained(judge.named(concepts))  # before anything is trained: what does not fit is refused here
     settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -111,10 +112,16 @@ def cache(once: Once) -> Path:
     return once("cache", lambda at: None)
 
 
-@pytest.fixture
-def model() -> StableDiffusion:
-    """A fresh miniature: a test may change its weights."""
+@pytest.fixture(scope="session")
+def shipped() -> StableDiffusion:
+    """The miniature, of which tests have copies."""
     return StableDiffusion("miniature", vocabulary="miniature")
+
+
+@pytest.fixture
+def model(shipped: StableDiffusion) -> StableDiffusion:
+    """A fresh miniature: a test may change its weights."""
+    return deepcopy(shipped)
 
 
 @pytest.fixture

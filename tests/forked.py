@@ -9,18 +9,36 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 SILENT = (Path(os.devnull), Path(os.devnull))
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
     [
         *("erase.command", "erase.method.redirect", "erase.model.stable_diffusion", "erase.record.run", "erase.metric.figures"),
         *("erase.record.training", "erase.latents.bank", "erase.preservation.adversarial", "wandb"),
-        *("erase.attack.victim", "wandb.sdk.launch"),
+        *("erase.attack.victim", "wandb.sdk.launch", "erase.sweep", "erase.record.console", "erase.judge.trial"),
+        *("warm", "families", "member"),
     ]
 )
+
+
+class Server:
+    """Where processes are forked from: it starts with the first of them, and finds what lies beside the tests."""
+
+    def Process(self, target: Callable[..., None], args: Sequence[Any]) -> BaseProcess:
+        """A process to start, as `multiprocessing` has it."""
+        beside = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
+        with mock.patch.dict(os.environ, PYTHONPATH=beside):
+            forkserver.ensure_running()
+        return CONTEXT.Process(target=target, args=args)
+
+
+SERVER = Server()
 
 
 def run(module: str, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""This file is one process of a team that trains, as tests start it: a small random model, five updates."""
+"""This file is one process of a team that trains, as tests start it: a small random model, three updates."""
 
 import sys
 from pathlib import Path
@@ -23,7 +23,7 @@ def train(rank: int, size: int, port: int, folder: Path, out: Path, overrides: l
         dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", world_size=size, rank=rank)
     model = families.KINDS[folder.name](str(folder), name="sd14")
     model.vocabulary = ["a photo of a barn", "a photo of a tench", "a view in a park"]
-    drawing = ["latents.steps=3", "latents.trajectories=1", "latents.kept_trajectories=1", "steps=5", "lr=1e-3"]
+    drawing = ["latents.steps=3", "latents.trajectories=1", "latents.kept_trajectories=1", "steps=3", "lr=1e-3"]
     config = composed("concept=church", *drawing, *overrides, f"trainer.processes={size}")
     method = objective(config, lambda: model, out.parent / f"work-{size}-{rank}")
     silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}

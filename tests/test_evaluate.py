@@ -70,14 +70,13 @@ def test_another_judge_draws_nothing(run: Path, command: Command, tmp_path: Path
         found = json.loads((run / "evaluations" / f"quick-{judge}.json").read_text())
         assert found["cost"]["forwards"] == 0
         assert {"esr_1", "psr_1/barn"} <= {*found["figures"]}
-        shutil.rmtree(run / "drawn")
-        fresh = command(
-            "evaluate", f"run={run}", f"judge={judge}", f"judge.source={source}", *SMALL, "out=fresh", f"cache=new-{judge}"
-        )
-        assert fresh.returncode == 0, fresh.stderr
-        again = json.loads((tmp_path / "fresh" / f"quick-{judge}.json").read_text())
-        assert again["cost"]["forwards"] > 0
-        assert again["figures"] == found["figures"]
+    shutil.rmtree(run / "drawn")
+    clip = [f"run={run}", "judge=clip", f"judge.source={sources['clip']}", *SMALL]
+    fresh = command("evaluate", *clip, "out=fresh", "cache=new")
+    assert fresh.returncode == 0, fresh.stderr
+    again = result(tmp_path / "fresh")
+    assert again["cost"]["forwards"] > 0
+    assert again["figures"] == json.loads((run / "evaluations" / "quick-clip.json").read_text())["figures"]
 
 
 def test_edits_that_stand_together_are_held_against_each_alone(finished: Path, command: Command, tmp_path: Path):
@@ -103,11 +102,6 @@ def test_edits_that_stand_together_are_held_against_each_alone(finished: Path, c
         assert {"esr_1/church", "esr_1/tench", "esr_1", "psr_1"} <= {*found["figures"]}
         assert [c["name"] for c in found["concepts"]] == ["church", "tench"]
     assert len({found["lock"]["edit"] for found in each.values()}) == 3
-    assert command("export", f"edits=[{edits['church']},{edits['tench']}]", "out=both").returncode == 0
-    done = command("evaluate", "run=both", "base=miniature", "concept=[church,tench]", "out=x", *SMALL)
-    assert done.returncode == 0, done.stderr
-    for name, figure in result(tmp_path / "x")["figures"].items():
-        assert figure["after"] == pytest.approx(each["church+tench"]["figures"][name]["after"], abs=1e-3), name
 
 
 def test_a_stranger_is_judged_alone_and_by_all_labels(command: Command, tmp_path: Path):
@@ -285,6 +279,7 @@ def test_protocols_of_hub_models_end_to_end(protocol: str, run: Path, command: C
     }  # of what the judge calls church there is a retrained network
     assert found["cost"]["images"] == images[protocol]
     assert found["lock"]["protocol"].get("prompts_sha256") is not None or protocol == "imagenette"
-    again = command("evaluate", f"run={run}", f"protocol={protocol}", "protocol.steps=1", *asked)
-    assert again.returncode == 0
-    assert result(run / "evaluations")["cost"]["forwards"] == 0
+    if protocol == "coco":  # what is drawn once is drawn once, whatever the protocol
+        again = command("evaluate", f"run={run}", f"protocol={protocol}", "protocol.steps=1", *asked)
+        assert again.returncode == 0
+        assert result(run / "evaluations")["cost"]["forwards"] == 0

@@ -1,13 +1,15 @@
 """Every two choices of an objective's axes meet: they take three steps together, or are refused in one sentence."""
 
 import re
+from copy import deepcopy
 from itertools import combinations
 from pathlib import Path
 
+import families
 import lightning as L
 import pytest
 import torch
-from conftest import composed
+from conftest import Once, composed
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -20,7 +22,7 @@ AXES = {
     axis: choices(axis)
     for axis in ("method", "target", "preservation", "adversary", "parameters", "latents", "loss", "balance")
 }
-NEEDED = {("preservation", "fixed"): "preservation.prompts=[a barn]"}
+NEEDED = {("preservation", "fixed"): "preservation.prompts=[a barn]", ("method", "uce"): "method.erase_scale=100"}
 CHEAP = {
     "latents": {"steps": 3, "trajectories": 1, "kept_trajectories": 1, "images": 1, "kept_images": 1},
     "preservation": {"every": 1, "points": 1, "keep": 2},
@@ -57,8 +59,19 @@ ROWS = cover()
 
 
 @pytest.fixture(scope="module")
-def before() -> dict[str, Tensor]:
-    return {name: weight.detach().clone() for name, weight in StableDiffusion("miniature").named_parameters()}
+def model_of_all(once: Once) -> StableDiffusion:
+    """A small random model."""
+    return StableDiffusion(str(once("sd1", lambda at: families.make("sd1", at))), name="sd14")
+
+
+@pytest.fixture
+def model(model_of_all: StableDiffusion) -> StableDiffusion:
+    return deepcopy(model_of_all)
+
+
+@pytest.fixture(scope="module")
+def before(model_of_all: StableDiffusion) -> dict[str, Tensor]:
+    return {name: weight.detach().clone() for name, weight in model_of_all.named_parameters()}
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,13 @@ import sys
 import zipfile
 from pathlib import Path
 
-from conftest import ROOT
+from conftest import QUICK, ROOT
+
+RUNS = """
+import runpy, erase, erase.command, erase.miniature
+print(erase.__file__, erase.command.CONF, erase.miniature.WEIGHTS, flush=True)
+runpy.run_module("erase.train", run_name="__main__", alter_sys=True)
+"""
 
 
 def test_wheel_runs_from_any_folder(tmp_path: Path):
@@ -19,20 +25,11 @@ def test_wheel_runs_from_any_folder(tmp_path: Path):
     assert (tmp_path / "site" / "erase" / "concept" / "english.txt").is_file()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    script = "import erase, erase.command as c, erase.miniature as m; print(erase.__file__, c.CONF, m.WEIGHTS)"
-    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
-    told = subprocess.run([sys.executable, "-c", script], cwd=elsewhere, env=env, capture_output=True, text=True)
-    assert all(part.startswith(str(tmp_path / "site")) for part in told.stdout.split()), told.stderr
-    quick = [
-        "steps=2",
-        "protocol.images=1",
-        "protocol.kept_images=1",
-        "protocol.steps=1",
-        "protocol.fraction=0.1",
-        "latents.steps=2",
-        "logger=none",
-    ]
-    command = [sys.executable, "-m", "erase.train", "+method=esd", "concept=church", *quick]
-    ran = subprocess.run(command, cwd=elsewhere, env=env | {"ERASE_CACHE": str(tmp_path / "c")}, capture_output=True, text=True)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "ERASE_CACHE": str(tmp_path / "cache")}
+    fields = ["+method=esd", "concept=church", "logger=none", *QUICK, "steps=1"]
+    ran = subprocess.run([sys.executable, "-c", RUNS, *fields], cwd=elsewhere, env=env, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
+    places = ran.stdout.splitlines()[0].split()
+    assert len(places) == 3
+    assert all(place.startswith(str(tmp_path / "site")) for place in places)
     assert (elsewhere / "outputs" / "esd-church-0" / "report.html").is_file()

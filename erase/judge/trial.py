@@ -35,16 +35,17 @@ class Trial:
         cls, candidate: Candidate, load: Load, base: str | None, judge: Judge, protocol: Protocol, cache: Path, trainer: Trainer
     ) -> "Trial":
         """Draw what is not drawn yet, and let the judge look. BadInput for what cannot be judged."""
-        judge, cells = protocol.asked(judge, candidate.concepts)
+        told, cells = protocol.asked(judge, candidate.concepts)
         if not cells:
             raise BadInput(f"run={candidate.given}: this protocol asks nothing about it; concept=<what was erased>.")
         model, other = candidate.open(load, base)
-        judge.suit(model)
-        truth, edit = candidate.truth(model, judge), candidate.edit
+        told.suit(model)
+        truth, edit = candidate.truth(model, told), candidate.edit
         for loaded in {id(m): m for m in (model, other) if m}.values():
             loaded.to(trainer.device)
             loaded.cost.forwards = 0
-        protocol.meet(judge.to(trainer.device), cache)
+        protocol.meet(judge.to(trainer.device), cache)  # untold: what it meets is the same for all
+        judge = told.to(trainer.device)
         began, digest = time.time(), edit.digest() if edit else ""
         engine, keyed, retrained = Engine(model, judge, protocol, cache), [], []
         before = (

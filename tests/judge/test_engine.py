@@ -55,7 +55,7 @@ def test_a_retrained_network_is_drawn_once_for_all_runs(model: StableDiffusion, 
 
 
 def test_labels_come_from_the_judge(model: StableDiffusion, tmp_path: Path):
-    judge, protocol = Judge(), Protocol(images=2, kept_images=2, steps=2, guidance_scale=4, fraction=0.4)
+    judge, protocol = Judge(), Protocol(images=1, kept_images=1, steps=1, guidance_scale=4, fraction=0.2)
     for judged in Engine(model, judge, protocol, tmp_path).judge_cells(protocol.cells([], judge.label), "", None):
         own = judged.labels.index(judged.cell.label)
         assert judged.hits.tolist() == [t == judged.cell.label for t in judged.top]

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import families
 import pytest
 import torch
+from conftest import Once
 
 from erase.concept import Concept, rows
 from erase.errors import BadInput
@@ -92,8 +94,8 @@ def test_guidance_hears_the_key_on_both_sides(model: StableDiffusion):
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_a_key_in_either_precision(precision: torch.dtype, tmp_path: Path):
-    model = StableDiffusion("miniature", precision=precision)
+def test_a_key_in_either_precision(precision: torch.dtype, once: Once, tmp_path: Path):
+    model = StableDiffusion(str(once("sd1", lambda at: families.make("sd1", at))), precision=precision)
     kpop = method(model, tmp_path)
     model.to(torch.device("cpu"))  # there bf16 has an attention of its own
     kpop.on_fit_start()

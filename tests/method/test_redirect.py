@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import composed
+from conftest import ROOT, composed
 
 from erase.concept import Concept, rows
 from erase.errors import BadInput
@@ -63,7 +63,7 @@ def test_without_weight_nothing_is_kept_and_nothing_is_drawn(model: StableDiffus
 
 
 def test_before_the_first_update_nothing_is_hurt(model: StableDiffusion, tmp_path: Path):
-    eap = method(model, tmp_path, Adversarial())
+    eap = method(model, tmp_path, Adversarial(vocabulary=str(ROOT / "tests" / "candidates.txt")))
     eap.on_fit_start()
     losses = eap.losses(0)
     assert losses["keep"] < 1e-4 < losses["erase"]

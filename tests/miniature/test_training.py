@@ -17,7 +17,7 @@ from erase.miniature import networks
 from erase.miniature.training import Denoiser, Drawings, Judge, calibrate, pretrain
 from erase.model.stable_diffusion import StableDiffusion
 
-STEPS = {"judge": 2, "towers": 2, "autoencoder": 2, "unet": 2}
+STEPS = {"judge": 1, "towers": 1, "autoencoder": 1, "unet": 2}
 
 
 @pytest.fixture

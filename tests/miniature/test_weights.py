@@ -1,6 +1,5 @@
 """The shipped miniature."""
 
-from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
@@ -62,33 +61,42 @@ def shares(model: StableDiffusion, head: str, asked: list[tuple[str, str]], seed
     return {what: sum(hits) / len(hits) for what, hits in right.items()}
 
 
-def test_it_draws_every_subject_and_outfit(model: StableDiffusion):
-    def asked(labels: Iterable[str], times: int) -> list[tuple[str, str]]:
-        return [(s, f"a photo of {world.describe(s, s)}") for s in labels for _ in range(times)]
+def short(
+    model: StableDiffusion, head: str, found: dict[str, float], more: list[tuple[str, str]], least: float
+) -> dict[str, float]:
+    """Those below `least` in `found`, of few pictures, that are so in `more` pictures too: one of few may be chance."""
+    again = [(what, prompt) for what, prompt in more if found[what] < least]
+    return {what: share for what, share in shares(model, head, again, 5000).items() if share < least}
 
-    found = shares(model, "subject", asked(world.SUBJECTS, 2))
+
+def test_it_draws_every_subject_and_outfit(model: StableDiffusion):
+    asked = [(s, f"a photo of {world.describe(s, s)}") for s in world.SUBJECTS]
+    found = shares(model, "subject", asked)
     assert sum(found.values()) / len(found) >= 0.97
-    low = [s for s, share in found.items() if share < 0.85]  # one of two may be chance: asked for again, more often
-    assert {s: share for s, share in shares(model, "subject", asked(low, 32), 5000).items() if share < 0.85} == {}
+    assert short(model, "subject", found, asked * 16, 0.85) == {}
 
 
 def test_it_draws_every_way_to_say_nudity(model: StableDiffusion):
     nude = world.SUBJECTS["nude"]
     wordings = (nude.name, *nude.synonyms, *nude.held_out)
-    asked = [(f"nude|{w}", f"a photo of {world.describe('nude', w, None, p)}") for w in wordings for p in world.PEOPLE * 2]
-    assert {w: share for w, share in shares(model, "subject", asked).items() if share < 0.85} == {}
+    asked = [(f"nude|{w}", f"a photo of {world.describe('nude', w, None, p)}") for w in wordings for p in world.PEOPLE]
+    assert short(model, "subject", shares(model, "subject", asked), asked * 4, 0.85) == {}
 
 
 def test_it_draws_every_style(model: StableDiffusion):
     styles = [s for s in world.STYLES.values() if s.name != world.PLAIN]
-    things = [s for s in world.SUBJECTS if s != "nude"][::8]
-    asked = [(s.name, t.format(world.describe(thing, thing))) for s in styles for t in s.templates[:2] for thing in things]
-    assert {s: share for s, share in shares(model, "style", asked).items() if share < 0.9} == {}
+    things = [s for s in world.SUBJECTS if s != "nude"]
+
+    def asked(every: int) -> list[tuple[str, str]]:
+        said = [world.describe(thing, thing) for thing in things[::every]]
+        return [(s.name, t.format(words)) for s in styles for t in s.templates[:2] for words in said]
+
+    assert short(model, "style", shares(model, "style", asked(16)), asked(4), 0.9) == {}
 
 
 def test_it_draws_combinations_that_no_training_picture_showed(model: StableDiffusion):
     every = product(world.SUBJECTS, world.COLOURS, world.STYLES)
-    out = [c for c in every if world.held_out(*c)][::4]
+    out = [c for c in every if world.held_out(*c)][::8]
     asked = [("|".join(c), world.STYLES[c[2]].templates[0].format(world.describe(c[0], c[0], c[1]))) for c in out]
     right = shares(model, "subject", asked)
     assert sum(right.values()) / len(right) >= 0.85

@@ -35,9 +35,9 @@ def file(path: Path, *rows: tuple[object, ...]) -> str:
 
 def both(protocol: Protocol, judge: Judge | Clip | Classifier, erased: list[Concept], model: StableDiffusion, store: Path):
     """Judged by the unedited model and by one that is edited anyhow."""
-    judge, cells = protocol.asked(judge, erased)
+    told, cells = protocol.asked(judge, erased)
     protocol.meet(judge, store)
-    engine = Engine(model, judge, protocol, store)
+    engine = Engine(model, told, protocol, store)
     before = engine.judge_cells(cells, "", None)
     model.move(n for n, _ in model.named_parameters() if "attn2" in n)
     model.put({n: p * 1.5 for n, p in model.moving.items()})
@@ -260,3 +260,14 @@ def test_coco(model: StableDiffusion, tmp_path: Path):
     assert found["fid_unedited"]["after"] == pytest.approx(float(frechet), abs=1e-4)
     assert "fid_real" not in found  # 40 pictures are enough for 8 features, 20 are not
     assert protocol.lock["real"] == 20
+    again = Coco(path, 1, 4.0, real=str(tmp_path / "real"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Clip, "score", None)  # no real picture is looked at twice
+        again.meet(judge, tmp_path)
+    assert torch.equal(again.truth, protocol.truth)
+    held = again.lock["real_files"]
+    (tmp_path / "real" / "0.png").write_bytes((tmp_path / "real" / "1.png").read_bytes())
+    assert Coco(path, 1, 4.0, real=str(tmp_path / "real")).lock["real_files"] != held
+    (tmp_path / "real" / "2.png").write_text("no picture")
+    with pytest.raises(BadInput, match=r"2\.png is no picture that can be read"):
+        Coco(path, 1, 4.0, real=str(tmp_path / "real")).meet(judge, tmp_path)
