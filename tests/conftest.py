@@ -121,7 +121,8 @@ def shipped() -> StableDiffusion:
 @pytest.fixture
 def model(shipped: StableDiffusion) -> StableDiffusion:
     """A fresh miniature: a test may change its weights."""
-    return deepcopy(shipped)
+    tokenizer = shipped.pipe.tokenizer  # whose copy would not know how tokens are joined
+    return deepcopy(shipped, {id(tokenizer): tokenizer})
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def test_two_edits_in_one_model(finished: Path, encoder: Path, command: Command,
     assert all(torch.equal(w, theirs[n]) for n, w in model.pipe.unet.state_dict().items())
     listed = json.loads((out / "edits.json").read_text())
     assert [line["digest"] for line in listed] == [Edit.load(run).digest() for run in (finished, encoder)]
-    assert "Of all together nothing was." in (out / "README.md").read_text()
+    assert "of all together see `python -m erase.evaluate edits=[…]`." in (out / "README.md").read_text()
     done = command("generate", both, "prompt=church", "seeds=1", "steps=1", f"out={tmp_path / 'grid.png'}")
     assert done.returncode == 0, done.stderr
 

@@ -175,7 +175,7 @@ def test_the_card_says_what_is_known_and_what_is_not(finished: Path, tmp_path: P
     assert "## Limits" in text
     both = Edit(edit.tensors, {**edit.about, "edits": [edit.line(), edit.line()]})
     two = str(card(both, [run, run], "edit", []))
-    assert "Of all together nothing was." in two
+    assert "of all together see `python -m erase.evaluate edits=[…]`." in two
     assert two.count("by `method=adv_preserve`") == 2
 
 
