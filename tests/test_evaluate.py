@@ -157,13 +157,20 @@ def test_a_concept_without_a_label_is_judged_by_clip_and_that_is_said(command: C
     assert len(found["lock"]["judge"]["classes"]["clip"]) > 40
 
 
-def test_a_file_that_holds_a_model_is_no_edit(once: Once, command: Command, tmp_path: Path):
+def test_strangers_as_others_keep_them(once: Once, command: Command, tmp_path: Path):
+    """A pipeline's folder as diffusers saves it, and the same in one file, which is no edit: one model, and its figures."""
     source = once("sd1", lambda at: families.make("sd1", at))
     save_file(compvis.state(StableDiffusion(str(source)).pipe), tmp_path / "whole.safetensors")
     said = [f"model.config={source}", "model=sd14", "judge=clip", f"judge.source={hub.clip(tmp_path / 'clip')}"]
     done = command("evaluate", f"run={tmp_path / 'whole.safetensors'}", *said, *SMALL)
     assert done.returncode == 0, done.stderr
-    assert "clip_score" in result(tmp_path / "evaluations" / "whole")["figures"]
+    found = result(tmp_path / "evaluations" / "whole")
+    assert "clip_score" in found["figures"]
+    done = command("evaluate", f"run={source}", *said, *SMALL)
+    assert done.returncode == 0, done.stderr
+    again = result(tmp_path / "evaluations" / source.name)
+    assert (again["figures"], again["lock"]["model"]) == (found["figures"], found["lock"]["model"])
+    assert again["cost"]["forwards"] == 0  # drawn of the file already
 
 
 def test_those_of_one_name_are_told_apart(run: Path, command: Command, tmp_path: Path):
