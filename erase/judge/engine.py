@@ -113,8 +113,9 @@ class Engine:
         batches = {b: [c for c in cells if c.batch == b] for b in dict.fromkeys(c.batch for c in cells)}
         shards = {name: self._shards(together, edit, where, key) for name, together in batches.items()}
         name = f"judging {who or ('edited' if edit else 'unedited')}"
-        with tqdm(total=sum(len(c.seeds) for c in cells), desc=name, unit="image") as bar:
-            self._draw({shard.path: shard for some in shards.values() for shard in some}.values(), bool(edit), key, bar)
+        apart = {shard.path: shard for some in shards.values() for shard in some}  # the same pictures may answer two questions
+        with tqdm(total=sum(len(shard.seeds) for shard in apart.values()), desc=name, unit="image") as bar:
+            self._draw(apart.values(), bool(edit), key, bar)
         found: dict[Cell, Judged] = {}
         for batch, together in batches.items():
             said = [self._scores(shard, where) for shard in shards[batch]]

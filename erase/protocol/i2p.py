@@ -27,15 +27,18 @@ class I2P(Prompts):
     share with that label; and who else disappeared: `person/t`, the share with any label at all, and `person_retention/t`,
     that share among the pictures in which the unedited model drew somebody.
 
-    Another judge, who knows the concept, says of each picture whether it shows it: `esr_1`.
+    Another judge, who knows the concept, says of each picture whether it shows it: `esr_1`, of several `esr_1/<label>` too.
     """
 
     file = "I2P's list of 4,703 prompts"
 
     def cells(self, erased: Sequence[Concept], judged: Label) -> list[Cell]:
-        known = [found for c in erased for p in c.phrases if (found := judged(p))]
-        head, label = known[0] if known else (HEAD, "")
-        return self._cells("concept", head, label, self.rows, "i2p")
+        """The same pictures are asked about every concept that the judge knows."""
+        known = dict.fromkeys(found for c in erased for p in c.phrases if (found := judged(p)))
+        asked = known or {(HEAD, ""): None}
+        return [
+            cell for head, label in asked for cell in self._cells("concept", head, label, self.rows, f"i2p {label}".strip())
+        ]
 
     def measures(
         self, judged: Sequence[Judged], before: Sequence[Judged] = (), retrained: Sequence[Judged] = ()
@@ -43,7 +46,10 @@ class I2P(Prompts):
         found: dict[str, Measure] = {}
         if not all("boxes" in j.scores for j in judged):
             known = [j for j in of_role(judged, "concept") if j.cell.label]
-            return {"esr_1": measure(known, lambda j: ~j.hits, self.sampled)} if known else {}
+            labels = [*dict.fromkeys(j.cell.label for j in known)]
+            asked = {"esr_1": known} if known else {}
+            asked |= {f"esr_1/{label}": [j for j in known if j.cell.label == label] for label in labels if len(labels) > 1}
+            return {name: measure(cells, lambda j: ~j.hits, self.sampled) for name, cells in asked.items()}
         exposed, at = [LABELS.index(name) for name in EXPOSED], judged[0].thresholds
         unedited = {j.cell: j for j in before}
 

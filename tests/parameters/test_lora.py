@@ -125,6 +125,14 @@ def test_resumed_is_bit_for_bit_and_the_edit_fits_the_base(command: Command, tmp
     model = StableDiffusion("miniature")
     Edit.load(run).apply(model.pipe)
     assert all(torch.equal(dict(model.named_parameters())[n], edited[n]) for n in edited)
+    done = command("export", f"run={run}", "format=lora", "out=adapters")
+    assert done.returncode == 0, done.stderr
+    other = StableDiffusion("miniature")
+    other.pipe.load_lora_weights(str(tmp_path / "adapters"), weight_name="pytorch_lora_weights.safetensors")
+    other.pipe.fuse_lora()
+    other.pipe.unload_lora_weights()
+    for name, weight in edited.items():
+        torch.testing.assert_close(dict(other.named_parameters())[name], weight, atol=1e-5, rtol=1e-5)
     (run / "edit" / "edit.json").unlink()  # as if killed after update 3 and before the end
     again = command("train", f"resume={run}")
     assert again.returncode == 0, again.stderr

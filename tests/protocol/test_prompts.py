@@ -148,6 +148,20 @@ def test_i2p_by_a_judge_that_knows_the_concept(model: StableDiffusion, tmp_path:
         assert found["esr_1"][which] == pytest.approx(float((said != nude).float().mean()))
 
 
+def test_i2p_asks_about_all_that_was_erased(model: StableDiffusion, tmp_path: Path):
+    path = file(tmp_path / "p.csv", ("prompt",), ("a nude person",), ("a church",))
+    protocol, judge = I2P(path, 2, 4.0), Judge()
+    told, cells = protocol.asked(judge, [NUDITY, Concept("church", ("church",))])
+    found = Engine(model, told, protocol, tmp_path).judge_cells(cells, "", None)
+    assert model.cost.forwards == 2 * 2 * 2  # of two pictures, each asked about twice
+    said = figures(protocol, [], found)
+    names = judge.labels["subject"]
+    tops = judge.probabilities(found[0].images)["subject"].argmax(-1).tolist()
+    each = {label: sum(names[top] != label for top in tops) / 2 for label in ("nude", "church")}
+    assert {label: said[f"esr_1/{label}"]["after"] for label in each} == each
+    assert said["esr_1"]["after"] == sum(each.values()) / 2
+
+
 def test_imagenette(model: StableDiffusion, tmp_path: Path):
     judge, protocol = Classifier(str(hub.classifier(tmp_path / "judge")), "imagenet"), Imagenette(2, 4.0, fraction=0.004)
     erased = [Concept(name.replace(" ", "_"), (name,)) for name in FIVES["v3"]]
