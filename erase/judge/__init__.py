@@ -1,9 +1,11 @@
 """Judges: networks that look at a picture and say what it shows."""
 
+import functools
 import hashlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -70,15 +72,23 @@ class Judge(ABC):
     @property
     def code(self) -> str:
         """sha256 of the files that say how it looks."""
-        kinds = [kind for kind in type(self).__mro__ if kind not in (ABC, object)]
-        files = {inspect.getfile(kind) for kind in (*kinds, ZeroShots)}
-        return hashlib.sha256(b"".join(Path(file).read_bytes() for file in sorted(files))).hexdigest()
+        return _code(type(self))
 
     @property
     def about(self) -> dict[str, Any]:
         """What a result says of its judge."""
         said = {"name": self.name, "version": self.version, "hash": self.hash}
         return {**said, "classes": {h: list(names) for h, names in self.labels.items()}, "thresholds": list(self.thresholds)}
+
+
+@functools.cache
+def _code(judge: type) -> str:
+    """Of a judge that was typed into a session there is no file: its hash must say all."""
+    files = set()
+    for kind in (*judge.__mro__, ZeroShots):
+        with suppress(TypeError, OSError):
+            files.add(inspect.getfile(kind))
+    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in sorted(files))).hexdigest()
 
 
 def shows(scores: Tensor, label: int, thresholds: Sequence[float]) -> Tensor:

@@ -78,6 +78,20 @@ def test_clip_says_what_transformers_says(tmp_path: Path):
     assert [judge.label(p) for p in ("church", "a photo of a barn", "a dog")] == [("clip", "church"), ("clip", "barn"), None]
 
 
+def test_clip_answers_each_question_by_itself(tmp_path: Path):
+    folder, church, van_gogh = str(hub.clip(tmp_path)), Concept("church", ("church",)), Concept("van_gogh", ("van gogh",))
+    things, ways = ([church], {"barn": "a photo of a barn"}), ([van_gogh], {"neon": "a neon thing", "photo": "a photo"})
+    both = Clip(folder).among([things, ways])
+    assert both.labels == {"clip": ("church", "barn"), "clip 2": ("van_gogh", "neon", "photo")}
+    assert [both.label(p) for p in ("church", "van gogh", "barn", "neon", "a zebra")] == [
+        ("clip", "church"), ("clip 2", "van_gogh"), ("clip", "barn"), ("clip 2", "neon"), None,
+    ]  # fmt: skip
+    scores = both.score(pictures(), ["x"] * 3)
+    for head, question in (("clip", things), ("clip 2", ways)):
+        assert torch.equal(scores[head], Clip(folder).among([question]).score(pictures(), ["x"] * 3)["clip"])
+    assert {*both.about["zero_shot"]} == {"church", "barn", "van_gogh", "neon", "photo"}
+
+
 @pytest.mark.parametrize("judge", [Clip("no/such"), Classifier("no/such", "imagenet")])
 def test_what_does_not_load_is_named(judge: Clip | Classifier):
     with pytest.raises(BadInput, match=r"judge\.source=no/such does not load as"):
