@@ -20,6 +20,8 @@ from safetensors.torch import load_file
 from test_slurm import LAUNCHED, slurm  # noqa: F401
 from test_sweep import same
 
+from erase.model.stable_diffusion import StableDiffusion
+
 pytestmark = pytest.mark.proof
 
 METHODS = ("adv_preserve", "esd", "uce")
@@ -129,7 +131,6 @@ def test_a_compiled_run_is_the_same_run(tmp_path: Path):
         assert "1 runs, 1 to do" in end(begin(at, "method=esd", "concept=church", f"trainer.compile={compiled}"))
         (edit,) = at.glob("multirun/sweep/*/edit/edit.safetensors")
         found.append(load_file(edit))
-    one, other = found
-    assert one.keys() == other.keys()
-    for name, weight in one.items():
-        torch.testing.assert_close(other[name], weight, atol=1e-4, rtol=1e-3)
+    base = dict(StableDiffusion("miniature").named_parameters())
+    one, other, before = (torch.cat([some[name].flatten() for name in found[0]]) for some in (*found, base))
+    assert (one - other).norm() < 0.01 * (one - before).norm()  # Adam makes much of what is little
