@@ -12,9 +12,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
+from setting import add_fields, setting
 
 EAP = ["method=adv_preserve", "batch_size=1", "lr=1e-5", "lr_schedule=constant"]  # as the paper's
 ADV = ["method=adv_unlearn", "adversary.warmup=0.0"]
@@ -37,28 +37,13 @@ TIMED = {"eap": 20, "adv_unlearn": 6}
 
 def bench(given: argparse.Namespace) -> tuple[float, float, float]:
     """Seconds, F and B an update of one form, from the first bank to the last step."""
-    from hydra import compose, initialize_config_dir
-
-    from erase import schema
-    from erase.command import CONF, build, quiet
     from erase.train import objective
 
-    quiet()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        schema.register(schema.Train)
-        source = [f"model.source={given.source}"] if given.source else []
-        asked = [f"concept={given.concept}", f"steps={given.updates}", f"model={given.model}", f"trainer={given.device}"]
-        config = compose("train", [*asked, *source, *FORMS[given.system][given.form]])
-    hardware, updates = build(config.trainer, "trainer"), given.updates
-
-    def loaded() -> Any:
-        found = build(config.model, "model", precision=hardware.precision)
-        found.frugal = hardware.low_memory
-        return found
-
+    config, hardware, load = setting(given, FORMS[given.system][given.form])
+    updates = given.updates
     with tempfile.TemporaryDirectory() as folder, hardware:
         torch.set_num_threads(given.threads)
-        method = objective(config, loaded, Path(folder))
+        method = objective(config, load, Path(folder))
         method.model.to(hardware.device)
         moved, lr = method.players["weights"]
         began, adam = time.perf_counter(), torch.optim.Adam(moved, lr)
@@ -92,11 +77,8 @@ def compare(system: str, given: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--system", choices=FORMS, help="this one alone")
-    parser.add_argument("--concept", default="nudity")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--model", default="miniature", help="of conf/model/")
-    parser.add_argument("--source", help="its folder")
-    parser.add_argument("--device", default="cpu", help="of conf/trainer/")
+    add_fields(parser)
     parser.add_argument("--form", help="this one alone, in this process")
     parser.add_argument("--updates", type=int, default=1, help="of that form")
     given = parser.parse_args()

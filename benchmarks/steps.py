@@ -12,9 +12,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
+from setting import add_fields, setting
 
 METHODS = {
     "esd": ["method=esd"],
@@ -29,29 +29,14 @@ Passes = list[tuple[int, bool]]
 
 def bench(method: str, given: argparse.Namespace) -> tuple[float, float, float, float, float]:
     """Seconds of a training, seconds of its bare passes, the most memory in MiB, F and B."""
-    from hydra import compose, initialize_config_dir
-
-    from erase import schema
-    from erase.command import CONF, build, quiet
     from erase.record.run import Run, peak_memory, reset_peak_memory
     from erase.train import fit, objective
 
-    quiet()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        schema.register(schema.Train)
-        source = [f"model.source={given.source}"] if given.source else []
-        asked = [f"concept={given.concept}", f"steps={given.updates}", f"model={given.model}", f"trainer={given.device}"]
-        config = compose("train", [*asked, *source, *METHODS[method]])
-    hardware, noted = build(config.trainer, "trainer"), Passes()
-
-    def loaded() -> Any:
-        found = build(config.model, "model", precision=hardware.precision)
-        found.frugal = hardware.low_memory
-        return found
-
+    config, hardware, load = setting(given, METHODS[method])
+    noted = Passes()
     with tempfile.TemporaryDirectory() as folder, hardware:
         torch.set_num_threads(given.threads)
-        work = objective(config, loaded, Path(folder))
+        work = objective(config, load, Path(folder))
         model, predict = work.model, work.model.predict
 
         def listen(x_t: torch.Tensor, *rest: object, **named: object) -> torch.Tensor:
@@ -115,11 +100,8 @@ def compare(given: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--method", choices=METHODS, help="this one alone")
-    parser.add_argument("--concept", default="nudity")
     parser.add_argument("--updates", type=int, default=UPDATES)
-    parser.add_argument("--model", default="miniature", help="of conf/model/")
-    parser.add_argument("--source", help="its folder")
-    parser.add_argument("--device", default="cpu", help="of conf/trainer/")
+    add_fields(parser)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--one", choices=METHODS, help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,6 +40,13 @@ def objective(config: DictConfig, model: Callable[[], Any], work: Path, shared: 
     return method
 
 
+def loaded(config: DictConfig, trainer: Any) -> Any:
+    """The model of a run, in the precision and with the memory that its `trainer` has."""
+    found = build(config.model, "model", precision=trainer.precision)
+    found.frugal = trainer.low_memory
+    return found
+
+
 def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Run one job of the main command in `folder`; returns what metrics.json holds. BadInput for what cannot be done."""
     from safetensors.torch import load_file
@@ -59,12 +67,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     trainer, judge, protocol, tracker = (build(config[name], name) for name in ("trainer", "judge", "protocol", "logger"))
     cache = Path(config.cache).expanduser()
 
-    def loaded() -> Any:
-        found = build(config.model, "model", precision=trainer.precision)
-        found.frugal = trainer.low_memory
-        return found
-
-    method = objective(config, loaded, folder, cache / "bank")
+    method = objective(config, partial(loaded, config, trainer), folder, cache / "bank")
     model, concepts = method.model, method.concepts
     judge.suit(model)
     told, cells = protocol.asked(judge, concepts)

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassi
 
 from erase.judge import Judge, loaded, thresholds
 from erase.judge.clip import Clip
-from erase.judge.zero_shot import Question
+from erase.judge.zero_shot import Question, unlabelled
 from erase.model.edit import digest
 
 ROWS = 32
@@ -69,8 +69,7 @@ class Classifier(Judge):
         return {self.head: tuple(names[0] for names in self._names), **(self.told.labels if self.told else {})}
 
     def among(self, questions: Sequence[Question]) -> Self:
-        unknown = [([c for c in concepts if not any(map(self._label, c.phrases))], others) for concepts, others in questions]
-        if self.clip and (asked := [question for question in unknown if question[0]]):
+        if self.clip and (asked := unlabelled(questions, self._label)):
             told = copy(self)
             told.told = self.clip.among(asked)
             return told

@@ -12,7 +12,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from erase.errors import BadInput
 from erase.judge import Judge, thresholds
-from erase.judge.zero_shot import Question, ZeroShots
+from erase.judge.zero_shot import Question, ZeroShots, unlabelled
 from erase.miniature import WEIGHTS, world
 from erase.miniature.networks import Classifier
 from erase.model.text_to_image import TextToImage
@@ -51,11 +51,9 @@ class Drawings(Judge):
             raise BadInput(f"judge=drawings knows the miniature's pictures, not {model.source_name}'s: judge=clip, for one.")
 
     def among(self, questions: Sequence[Question]) -> Self:
-        unknown = [([c for c in concepts if not any(map(world.label, c.phrases))], others) for concepts, others in questions]
         asked = [
             {c.name: c.phrases for c in concepts} | {name: (prompt,) for name, prompt in others.items()}
-            for concepts, others in unknown
-            if concepts
+            for concepts, others in unlabelled(questions, world.label)
         ]
         told = copy(self)
         told.zero_shot = ZeroShots(asked, self._words)

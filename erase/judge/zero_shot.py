@@ -17,6 +17,12 @@ Question = tuple[Sequence[Concept], Mapping[str, str]]
 Embed = Callable[[Sequence[str]], Tensor]
 
 
+def unlabelled(questions: Sequence[Question], label: Callable[[str], object]) -> list[Question]:
+    """Of `questions` the concepts whose phrases have no `label`, and what these are told from."""
+    left = [([c for c in concepts if not any(map(label, c.phrases))], others) for concepts, others in questions]
+    return [question for question in left if question[0]]
+
+
 class ZeroShot:
     """A head without training: the label whose words a picture is nearest to, among `phrases` of each label.
 
