@@ -67,8 +67,11 @@ def resolve(
 def rows(concepts: Sequence[Concept], count: int, rng: torch.Generator) -> list[str]:
     """`count` erased prompts, one or more of every concept, the rest by the concepts' shares; any of its prompts each.
 
-    Shares that do not come out even are drawn systematically: no concept gets a whole row more or less than its own.
+    Shares that do not come out even are drawn systematically: no concept gets a whole row more or less than its own. Of more
+    concepts than rows, some are drawn.
     """
+    if count < len(concepts):
+        concepts = [concepts[i] for i in torch.randperm(len(concepts), generator=rng)[:count]]
     wanted = torch.tensor([c.share for c in concepts], dtype=torch.double)
     wanted = (count * wanted / wanted.sum() - 1).clamp(min=0)
     left = count - len(concepts)
@@ -93,12 +96,15 @@ def _words(text: str) -> list[str]:
 
 
 def without(vocabulary: Iterable[str], concepts: Sequence[Concept]) -> list[str]:
-    """`vocabulary` less every entry that says an erased concept, or is said in a prompt of it: EAP's R, made sure of.
+    """`vocabulary` less every entry that says an erased concept, or may be what a prompt of it says: EAP's R, made sure of.
 
-    Words are compared, not meanings: ways to say it that no prompt contains belong into the concept's synonyms.
+    Words are compared, not meanings: ways to say it that no prompt contains belong into the concept's synonyms. A prompt
+    that holds a shorter way to say it has other words besides: where "naked" goes, "a naked woman" leaves a woman to be kept;
+    where all that is known is "a red house", a house is not.
     """
     said = [phrase for concept in concepts for phrase in _flat_phrases(concept)]
-    return [entry for entry in vocabulary if not any(p in _flat(entry) or _flat(entry) in p for p in said)]
+    unclear = [phrase for phrase in said if not any(other in phrase and other != phrase for other in said)]
+    return [e for e in vocabulary if not any(p in _flat(e) for p in said) and not any(_flat(e) in p for p in unclear)]
 
 
 def says(text: str, concept: Concept) -> bool:

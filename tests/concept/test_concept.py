@@ -38,6 +38,15 @@ def test_the_erased_concept_is_never_a_candidate():
     assert without(["a photo of a church", "a photo of a barn"], [red]) == ["a photo of a barn"]
 
 
+def test_what_a_prompt_says_besides_the_concept_may_be_held():
+    nudity = Concept("nudity", ("nudity", "a naked woman"), ("naked",))
+    assert without(["woman", "a naked woman", "a woman in a coat"], [nudity]) == ["woman", "a woman in a coat"]
+    style = Concept("van_gogh", ("a painting in the style of van gogh",), ())
+    assert without(["a painting", "van gogh", "style"], [style]) == ["a painting", "style"]
+    unclear = Concept("mine", ("a picture of a church", "a drawing of a chapel"))  # nobody says which word it is
+    assert without(["church", "chapel", "barn"], [unclear]) == ["barn"]
+
+
 def test_resolve():
     members = {"church": {"prompts": ["church"], "synonyms": ["chapel"]}}
     assert resolve(members, None, None) == [Concept("church", ("church",), ("chapel",))]
@@ -66,6 +75,14 @@ def test_a_batch_holds_every_concept_by_its_share(shares: tuple[float, ...]):
             assert {c[i] for c in counts} <= {int(own), int(own) + 1}
     said = [word for batch in batches for _, word in batch]
     assert 0.4 < said.count("a") / len(said) < 0.6
+
+
+def test_of_more_concepts_than_rows_some_are_drawn():
+    concepts = [Concept(str(i), (str(i),)) for i in range(5)]
+    drawn = [rows(concepts, 2, stream(0, "erase", step)) for step in range(200)]
+    assert all(len({*said}) == 2 for said in drawn)
+    counts = [sum(str(i) in said for said in drawn) for i in range(5)]
+    assert min(counts) > 50
 
 
 def test_a_single_concept_fills_a_batch():
