@@ -1,6 +1,7 @@
 """This file is unified concept editing: keys and values of cross-attention, set in closed form."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,8 @@ from erase.adversary import Nobody
 from erase.concept import Concept, says
 from erase.errors import BadInput
 from erase.method.base import Method
+from erase.model.words import states
+from erase.preservation import pool
 
 
 class UCE(Method):
@@ -18,13 +21,25 @@ class UCE(Method):
     k are the text encoder's states, of an erased prompt from the word on that says the concept; v* = W₀ k* with the
     states of the words that it becomes, the target's. Kept are all prompts of the preservation, with its weight as s_p.
     One update, no pass through the network. It is refused where it did not change what it was to change: `tolerance` is
-    the largest share of the way from W₀ k to v* that may be left.
+    the largest share of the way from W₀ k to v* that may be left; and where it did not spare the rest: `keep_tolerance` is
+    the largest change of W k beside W₀ k, over all words that there are for other things, whether held or not (None: any).
     """
 
-    def __init__(self, erase_scale: float = 1.0, ridge: float = 0.1, tolerance: float = 0.5, **parts: object) -> None:
-        super().__init__(**parts)  # type: ignore[arg-type]
-        for name, value in (("erase_scale", erase_scale), ("ridge", ridge), ("tolerance", tolerance)):
-            if not value > 0:
+    def __init__(
+        self,
+        erase_scale: float = 1.0,
+        ridge: float = 0.1,
+        tolerance: float = 0.5,
+        keep_tolerance: float | None = 0.5,
+        **parts: Any,
+    ) -> None:
+        # there is no batch that must hold every concept
+        super().__init__(**{**parts, "batch_size": max(parts["batch_size"], len(parts["concepts"]))})
+        for name, value in (
+            *(("erase_scale", erase_scale), ("ridge", ridge)),
+            *(("tolerance", tolerance), ("keep_tolerance", keep_tolerance)),
+        ):
+            if value is not None and not value > 0:
                 raise BadInput(f"method.{name}={value} must be greater than 0.")
         if other := [n for n in self.model.moving if not n.endswith(("attn2.to_k.weight", "attn2.to_v.weight"))]:
             raise BadInput(f"method=uce sets keys and values of cross-attention alone, not {other[0]}: parameters=xattn_kv.")
@@ -35,7 +50,8 @@ class UCE(Method):
         if self.preservation.weight and self.preservation.settled is None:
             raise BadInput("method=uce keeps what is settled beforehand: preservation=retain_set, fixed or similar.")
         self.steps = 1
-        self.erase_scale, self.ridge, self.tolerance = erase_scale, ridge, tolerance
+        self.erase_scale, self.ridge = erase_scale, ridge
+        self.tolerance, self.keep_tolerance = tolerance, keep_tolerance
 
     @property
     def players(self) -> dict[str, tuple[list[nn.Parameter], float]]:
@@ -44,25 +60,29 @@ class UCE(Method):
     def updates(self, step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         pairs = [self._pairs(concept, prompt) for concept in self.concepts for prompt in concept.prompts]
         ours, theirs = (torch.cat(states) for states in zip(*pairs, strict=True))
-        weight, held = self.preservation.weight, ours[:0]
-        if weight:
-            held = self._states(self.preservation.settled or [])[:, 1:].flatten(0, 1)
-        gram = self.ridge * torch.eye(ours.shape[1], dtype=ours.dtype, device=ours.device)
-        kept = gram + weight * held.T @ held
+        weight, settled = self.preservation.weight, self.preservation.settled
+        others = self._gram(pool(None, self.model.vocabulary, self.concepts))
+        kept = self.ridge * torch.eye(ours.shape[1], dtype=ours.dtype, device=ours.device)
+        kept = kept + weight * self._gram(settled) if weight and settled else kept
         left, drift = [], []
         for parameter in self.model.moving.values():
             before = parameter.detach().double()  # the original is in the run's precision
             wanted = self.erase_scale * theirs.T @ ours + kept
             after = torch.linalg.solve(kept + self.erase_scale * ours.T @ ours, (before @ wanted).T).T
             parameter.data.copy_(after)
-            way = ((ours - theirs) @ before.T).norm()
-            left.append((ours @ after.T - theirs @ before.T).norm() / way)
-            drift.append((held @ (after - before).T).norm() / (held @ before.T).norm() if len(held) else way.new_zeros(()))
+            left.append((ours @ after.T - theirs @ before.T).norm() / ((ours - theirs) @ before.T).norm())
+            drift.append(_length(after - before, others) / _length(before, others))
         found = {"erase": torch.stack(left).mean(), "keep": torch.stack(drift).mean()}
         if not found["erase"] <= self.tolerance:
             share = f"{float(found['erase']):.2f}"
             raise BadInput(
                 f"method=uce left {share} of what was to go (method.tolerance={self.tolerance}): raise method.erase_scale."
+            )
+        if self.keep_tolerance is not None and not found["keep"] <= self.keep_tolerance:
+            share = f"{float(found['keep']):.2f}"
+            raise BadInput(
+                f"method=uce changed all other words by {share} (method.keep_tolerance={self.keep_tolerance}): hold more of "
+                "them, preservation=retain_set, or lower method.erase_scale."
             )
         yield "closed form", found
 
@@ -77,3 +97,13 @@ class UCE(Method):
 
     def _states(self, prompts: Sequence[str]) -> Tensor:
         return self.model.prompt(prompts, edited=False).sequence.double()
+
+    def _gram(self, prompts: Sequence[str]) -> Tensor:
+        """Σ k kᵀ (width, width) over all states of `prompts` but the first, which all prompts share."""
+        some = (part[:, 1:].flatten(0, 1).double() for part in states(self.model, prompts).sequence.split(64))
+        return torch.stack([k.T @ k for k in some]).sum(0)
+
+
+def _length(matrix: Tensor, gram: Tensor) -> Tensor:
+    """√Σ ‖`matrix` k‖², `gram` being Σ k kᵀ."""
+    return torch.trace(matrix @ gram @ matrix.T).clamp(min=0).sqrt()

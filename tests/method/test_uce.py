@@ -56,7 +56,9 @@ def states(model: StableDiffusion, prompt: str, start: int, count: int) -> Tenso
 def test_it_is_the_minimum_of_least_squares(kept: list[str], model: StableDiffusion, tmp_path: Path):
     """argmin of s_e Σ ‖W k − v*‖² + s_p Σ ‖W k − W₀ k‖² + λ ‖W − W₀‖², as one stacked regression by torch's own solver."""
     before = {n: p.detach().clone().double() for n, p in model.named_parameters()}
-    erasing = method(model, tmp_path, Fixed(kept, 0.7 if kept else 0.0), CHURCH, NUDITY, erase_scale=3.0, ridge=0.2)
+    erasing = method(
+        model, tmp_path, Fixed(kept, 0.7 if kept else 0.0), CHURCH, NUDITY, erase_scale=3.0, ridge=0.2, keep_tolerance=None
+    )
     edit(erasing)
     # from the token that says it: church is the first, the fourth after the begin token; naked the second
     said = [("church", 1, "a building", 2), ("a photo of a church", 5, "a building", 2)]
@@ -79,16 +81,43 @@ def test_it_is_the_minimum_of_least_squares(kept: list[str], model: StableDiffus
 
 
 def test_the_word_becomes_the_anchor_and_what_is_held_stays(model: StableDiffusion, tmp_path: Path):
-    held = method(model, tmp_path, Fixed(["a barn"], 1.0), CHURCH, erase_scale=100.0)
-    found = edit(held)
+    k = model.prompt(["a barn"]).sequence[0, 1:]
+
+    def said() -> Tensor:
+        return torch.cat(
+            [p.detach() @ k.T for n, p in model.named_parameters() if n.endswith(("attn2.to_k.weight", "attn2.to_v.weight"))]
+        )
+
+    before = said()
+    found = edit(method(model, tmp_path, Fixed(["a barn"], 1.0), CHURCH, erase_scale=100.0, keep_tolerance=None))
     assert found["erase"] < 0.05
-    assert found["keep"] < 0.05
-    drifted = edit(method(StableDiffusion("miniature"), tmp_path, Fixed([], 0.0), CHURCH, erase_scale=100.0))
-    assert drifted["keep"] == 0  # nothing was to stay
+    assert (said() - before).norm() < 0.05 * before.norm()
+
+
+def test_what_all_other_words_say_is_looked_at_whether_they_are_held_or_not(tmp_path: Path):
+    """√Σ‖(W − W₀) k‖² / √Σ‖W₀ k‖², over every state of every candidate, the mean of the layers."""
+    model = StableDiffusion("miniature", vocabulary="miniature")
+    before = {n: p.detach().clone().double() for n, p in model.named_parameters()}
+    found = edit(method(model, tmp_path, Fixed([], 0.0), CHURCH, keep_tolerance=None))["keep"]
+    others = [p for p in model.vocabulary if "church" not in p]
+    assert 40 < len(others) < len(model.vocabulary)
+    k = model.prompt(others, edited=False).sequence[:, 1:].flatten(0, 1).double()
+    shares = [((p.detach() - before[n]) @ k.T).norm() / (before[n] @ k.T).norm() for n, p in model.moving.items()]
+    torch.testing.assert_close(found, torch.stack(shares).mean(), atol=1e-5, rtol=1e-4)
+    share = float(found)
+    again = method(
+        StableDiffusion("miniature", vocabulary="miniature"), tmp_path, Fixed([], 0.0), CHURCH, keep_tolerance=0.9 * share
+    )
+    with pytest.raises(BadInput, match=rf"changed all other words by {share:.2f} .*preservation=retain_set"):
+        edit(again)
+
+
+def test_it_has_no_batch_that_many_concepts_would_not_fit(model: StableDiffusion, tmp_path: Path):
+    assert method(model, tmp_path, Fixed([], 0.0), CHURCH, NUDITY, batch_size=1).batch_size == 2
 
 
 def test_one_update_without_a_pass(model: StableDiffusion, tmp_path: Path):
-    erasing = method(model, tmp_path, Fixed(["a barn"], 1.0), CHURCH, target=Negative(eta=0.0))
+    erasing = method(model, tmp_path, Fixed(["a barn"], 1.0), CHURCH, target=Negative(eta=0.0), keep_tolerance=None)
     edit(erasing)
     assert erasing.steps == 1
     assert (model.cost.forwards, model.cost.backwards) == (0, 0)
@@ -113,7 +142,7 @@ def test_what_depends_on_the_edit_and_what_is_no_words_are_refused(model: Stable
             edit(method(model, tmp_path, Fixed([], 0.0), CHURCH, target=target))
 
 
-@pytest.mark.parametrize("field", ["erase_scale", "ridge", "tolerance"])
+@pytest.mark.parametrize("field", ["erase_scale", "ridge", "tolerance", "keep_tolerance"])
 def test_nonsense_is_refused(field: str, model: StableDiffusion, tmp_path: Path):
     with pytest.raises(BadInput, match=f"method.{field}=0"):
         method(model, tmp_path, Fixed([], 0.0), CHURCH, **{field: 0})
