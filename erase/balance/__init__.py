@@ -60,6 +60,7 @@ def mix(
         for j, other in enumerate(each[: i + 1]):
             products = [torch.sum(a.double() * b.double()) for a, b in zip(one, other, strict=True)]
             gram[i, j] = gram[j, i] = torch.stack(products).sum().cpu()
-    weights = balance.weigh(gram, values, step).tolist()
+    # a step that overflowed in half precision is none, and nothing to learn from
+    weights = balance.weigh(gram, values, step).tolist() if gram.isfinite().all() else [1.0] * len(each)
     for parameter, *own in zip(moved, *each, strict=True):
         parameter.grad = torch.stack([w * g for w, g in zip(weights, own, strict=True)]).sum(0)

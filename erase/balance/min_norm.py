@@ -41,7 +41,7 @@ class MinNorm(Balance):
     """
 
     def weigh(self, gram: Tensor, losses: Mapping[str, float], step: int) -> Tensor:
-        heard = gram.diagonal() > NOUGHT * gram.diagonal().max()
+        heard = gram.diagonal() >= NOUGHT * gram.diagonal().max()
         weights = torch.zeros(len(gram), dtype=gram.dtype)
         weights[heard] = shortest(gram[heard][:, heard])
         return weights

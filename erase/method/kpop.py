@@ -1,6 +1,6 @@
 """This file is KPOP: the concept moves out of the weights into a learnable prompt, which is then a key to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -148,12 +148,14 @@ class KPOP(Redirect):
         prompts, chosen = self.task.erased(step, self.batch_size), self.hold(step)
         erased, target = self.erased(prompts, step)
         found = self.redirected(prompts, erased, target, chosen, step)
-        found["erase"] = self.erase_without * found["erase"]
         if self.erase_with:
             with_key = self.words(prompts).with_key(self.key)
             predicted = self.model.predict(erased.x_t, erased.t, with_key)
             found["recover"] = self.erase_with * self.error(predicted, erased.conditional, erased, tell=False)
         return found
+
+    def gone(self, errors: Tensor, prompts: Sequence[str]) -> dict[str, Tensor]:
+        return super().gone(self.erase_without * errors, prompts)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)

@@ -62,6 +62,20 @@ def test_a_loss_at_its_lowest_point_stops_no_other():
     assert torch.equal(found[:2], shortest(g[:2] @ g[:2].T))
 
 
+@pytest.mark.parametrize("balance", [MinNorm, TaskOriented, CAGrad])
+def test_where_no_loss_has_a_gradient_nothing_is_weighed_and_nothing_breaks(balance: type[Balance]):
+    found = balance().weigh(torch.zeros(2, 2, dtype=torch.double), {"erase": 0.0, "keep": 0.0}, 0)
+    assert torch.isfinite(found).all()
+
+
+def test_a_step_that_overflowed_is_the_sum_and_leaves_no_trace():
+    moved, balance = [torch.nn.Parameter(torch.ones(3))], TaskOriented()
+    losses = {"erase": moved[0].sum() * 1e30 * 1e30, "keep": moved[0].sum()}
+    mix(balance, losses, {"erase": 1.0, "keep": 1.0}, moved, 0)
+    assert not torch.isfinite(moved[0].grad).all()  # so that the scaler sees it
+    assert not balance.state_dict()
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_surgery_is_that_of_the_vectors(seed: int):
     g = gradients(4, 4, seed)
@@ -143,6 +157,9 @@ def test_every_concept_has_a_loss_of_its_own_and_their_sum_is_the_erasure_s(mode
         method.on_fit_start()
         return {name: float(value.detach()) for name, value in method.losses(0).items()}
 
+    weighed = losses("method=kpop", "method.erase_without=3.0", "balance=pcgrad")
+    assert [*weighed] == ["erase/church", "erase/tench", "recover"]
+    assert sum(weighed[n] for n in [*weighed][:2]) == pytest.approx(3 * losses()["erase"], rel=1e-4)
     apart, whole = losses("balance=pcgrad"), losses()
     assert [*apart] == ["erase/church", "erase/tench"]
     assert sum(apart.values()) == pytest.approx(whole["erase"])
