@@ -50,7 +50,7 @@ class Age(Redirect):
     def hold(self, step: int) -> Kept | None:
         assert isinstance(self.target, Searched)
         self.target.chosen = self.preservation.choose(step, self.batch_size)
-        return self.target.chosen
+        return self.target.chosen if self.preservation.weight else None
 
     def erased(self, prompts: Sequence[str], step: int) -> tuple[Points, Tensor]:
         points = self.latents.draw(prompts, "erase", step, empty=False)

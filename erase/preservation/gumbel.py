@@ -79,7 +79,7 @@ class Gumbel:
         self.adam.step()
 
     def choose(self, step: int, count: int) -> Kept:
-        for i in range(self.steps if step else 0):
+        for i in range(self.steps if self.game.due(step, 1) else 0):
             self._climb(f"search {i}", step, count)
         with torch.no_grad():
             shares, words = self._draw(self.game.task.erased(step, count), "keep", step)

@@ -123,6 +123,37 @@ def test_the_gradient_of_both_losses_reaches_the_logits(weight: float, model: St
     assert all(p.grad is None for p in model.moving.values())
 
 
+def test_a_search_looks_before_the_first_update_too(model: StableDiffusion, tmp_path: Path):
+    """What is erased to matters from the first update on, where nothing is hurt yet."""
+    age = method(model, tmp_path, adversarial(tmp_path, search="gumbel"))
+    age.on_fit_start()
+    before = [m.logits.detach().clone() for m in age.preservation.search.mixtures]
+    age.preservation.choose(0, 2)
+    moved = [m.logits.detach() for m in age.preservation.search.mixtures]
+    assert not all(torch.equal(a, b) for a, b in zip(before, moved, strict=True))
+
+
+def test_what_weighs_nothing_is_not_held(model: StableDiffusion, tmp_path: Path):
+    age = method(model, tmp_path, adversarial(tmp_path, weight=0.0))
+    age.on_fit_start()
+    assert {*age.losses(1)} == {"erase"}
+    assert age.target.chosen.prompts
+
+
+def test_only_who_may_be_chosen_is_in_the_news(model: StableDiffusion, tmp_path: Path):
+    preservation = adversarial(tmp_path, closest=1, keep=3)
+    age = method(model, tmp_path, preservation)
+    age.on_fit_start()
+    hurt(model)
+    preservation.choose(1, 2)
+    search, news = preservation.search, preservation.chosen()
+    game = search.game
+    assert {*news["chosen"]} == {*game.pool}  # the nearest of each concept
+    for i, word in enumerate(game.pool):
+        own = search.scores[game.sides[:, i], i]
+        assert news["scores"][word] == pytest.approx(float(own.mean()), abs=1e-6)
+
+
 @pytest.mark.parametrize("fields", [{"search": "gradient", "search_steps": 1}, {"search": "gumbel", "hard": False}])
 def test_every_search_finds_a_target(fields: dict[str, object], model: StableDiffusion, tmp_path: Path):
     age = method(model, tmp_path, adversarial(tmp_path, **fields))
