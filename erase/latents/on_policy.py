@@ -12,7 +12,7 @@ from erase.model.text_to_image import Conditioning, TextToImage
 from erase.random import stream
 
 PAIR = ("erase", "keep")
-"""The uses that are drawn alike: the two points of a pair share the initial noise and where they stop."""
+"""The uses that are drawn alike: row by row, the two points of a pair share the initial noise and where they stop."""
 
 
 class OnPolicy:
@@ -53,11 +53,12 @@ class OnPolicy:
         Shapes as in `Points`, fp32, on the model's device.
         """
         model, batch = self.model, len(prompts)
-        rng = stream(self.seed, f"{'pair' if use in PAIR else use} points", step)
-        count = 1 if common else batch
-        made = torch.randint(self.steps, (count,), generator=rng).expand(batch)  # steps of the trajectory, 0: pure noise
-        inside = torch.rand((count,), generator=rng).expand(batch)
-        noise = torch.randn((count, *model.latent_shape), generator=rng).expand(batch, -1, -1, -1).clone()
+        use, count = "pair" if use in PAIR else use, 1 if common else batch
+        places, parts, noises = (stream(self.seed, f"{use} {what}", step) for what in ("points", "inside", "noise"))
+        made = torch.randint(self.steps, (count,), generator=places).expand(batch)  # steps of the trajectory, 0: pure noise
+        inside = torch.rand((count,), generator=parts).expand(batch)
+        noise = torch.stack([torch.randn(model.latent_shape, generator=noises) for _ in range(count)])
+        noise = noise.expand(batch, -1, -1, -1).clone()
         stops = (made + self.lag).clamp(max=self.steps)
         said = model.prompt(prompts, edited=False)
         x_t = model.partway(said, noise, stops, self.steps, self.guidance_scale, edited=True)

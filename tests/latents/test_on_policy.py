@@ -30,9 +30,10 @@ def edited(model: StableDiffusion) -> StableDiffusion:
 
 def places(count: int, use: str, step: int) -> tuple[list[int], Tensor, Tensor]:
     """How many steps each trajectory makes, where t is in its grid step, and the noise."""
-    rng = stream(0, f"{use} points", step)
-    made = torch.randint(4, (count,), generator=rng).tolist()
-    return made, torch.rand((count,), generator=rng), torch.randn((count, 4, 16, 16), generator=rng)
+    places, parts, noises = (stream(0, f"{use} {what}", step) for what in ("points", "inside", "noise"))
+    made = torch.randint(4, (count,), generator=places).tolist()
+    noise = torch.stack([torch.randn((4, 16, 16), generator=noises) for _ in range(count)])
+    return made, torch.rand((count,), generator=parts), noise
 
 
 def sampled(model: StableDiffusion, prompt: str, x: Tensor, steps: int) -> Tensor:
@@ -69,6 +70,9 @@ def test_a_pair_shares_its_noise_and_its_place_and_no_search_does(model: StableD
     erase, keep = latents.draw(PROMPTS, "erase", 7), latents.draw(PROMPTS, "keep", 7, empty=False)
     assert torch.equal(erase.x_t, keep.x_t)  # of the same words; the edited model is not edited
     assert keep.unconditional is None
+    alone = latents.draw(PROMPTS[:1], "erase", 7)  # of fewer rows, the first ones
+    torch.testing.assert_close(alone.x_t[0], keep.x_t[0], atol=1e-5, rtol=1e-4)
+    assert alone.t[0] == keep.t[0]
     search, later = latents.draw(PROMPTS, "search 0", 7, empty=False), latents.draw(PROMPTS, "keep", 8, empty=False)
     for other in (search, later):
         assert not torch.equal(other.x_t, keep.x_t)
