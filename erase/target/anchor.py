@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from erase.concept import says
 from erase.errors import BadInput
 from erase.latents import Points
 from erase.model.text_to_image import Conditioning
@@ -31,6 +32,8 @@ class Anchor:
                 raise BadInput(
                     f"target=anchor: {name} has none; +concept.members.{name}.anchor=<words>, or target.prompt=<words>."
                 )
+            if any(says(anchor, other) for other in task.concepts):
+                raise BadInput(f"target=anchor: {anchor!r}, which {concept.name} is to become, says what is erased.")
             self.anchors |= dict.fromkeys(concept.prompts, anchor)
         self.said: dict[str, Conditioning] = {}
 

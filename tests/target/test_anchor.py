@@ -58,6 +58,12 @@ def test_a_missing_anchor_is_one_sentence(model: StableDiffusion, tmp_path: Path
     opened(Anchor("a building"), model, tmp_path, CHURCH, nameless)
 
 
+def test_nothing_becomes_what_is_erased(model: StableDiffusion, tmp_path: Path):
+    for anchor in ("a church", "a photo of a tench"):
+        with pytest.raises(BadInput, match=f"{anchor!r}, which .* is to become, says what is erased"):
+            opened(Anchor(anchor), model, tmp_path, CHURCH, TENCH)
+
+
 def test_every_anchor_is_known_and_says_nothing_that_is_erased():
     concepts = []
     for file in sorted((CONF / "concept").glob("*.yaml")):
