@@ -39,7 +39,7 @@ def chosen(group: str, option: str) -> list[str]:
 
 
 def test_no_option_is_missed():
-    assert len(OPTIONS) == 99
+    assert len(OPTIONS) == 102
     assert {g for g, _ in OPTIONS} == {*AXES, "concept", "method", "trainer", "experiment"}
     files = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parent.parent.name not in ("preset", "hydra")]
     assert len(files) == len(OPTIONS) + len(choices("attack"))
@@ -135,7 +135,7 @@ def test_a_papers_row_chooses_all_that_it_needs(row: str):
     assert row.startswith(f"papers/{'eap' if found.method.name == 'adv_preserve' else found.method.name}_")
     assert found.model.name == ("sdxl" if row.endswith("_xl") else "sd14")
     if found.method.name == "uce":
-        assert (found.steps, found.method.erase_scale, found.target.eta, found.preservation.weight) == (1, 1.0, 0.0, 0)
+        assert (found.steps, found.method.erase_scale, found.target.eta, found.preservation.prompts) == (1, 1.0, 0.0, [""])
         return
     assert (found.steps, found.lr) == ((200, 2e-4) if row.endswith("_xl") else (1000, 1e-5))
     assert found.latents.steps == 50
