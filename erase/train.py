@@ -52,7 +52,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     from safetensors.torch import load_file
 
     from erase.errors import BadInput
-    from erase.judge.engine import Engine
+    from erase.judge.engine import OPENED, Engine
     from erase.metric.figures import figures
     from erase.model.edit import Edit
     from erase.record.console import table
@@ -132,8 +132,8 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
             after = engine.judge_cells(cells, edit.digest(), folder)
             retrained, keyed = [], []
             if edit.key:
-                own = [c for c in cells if c.role == "concept"]
-                keyed = engine.judge_cells(own, edit.digest(), folder, "edited, with the key", edit.key)
+                asked = [c for c in cells if c.role in OPENED]
+                keyed = engine.judge_cells(asked, edit.digest(), folder, "edited, with the key", edit.key)
             if truth:
                 with model.as_if(truth):
                     retrained = engine.judge_cells(cells, "", None, "retrained")

@@ -15,6 +15,9 @@ from erase.model.edit import digest
 from erase.model.text_to_image import Conditioning, Key, TextToImage, hardware
 from erase.protocol import Cell, Protocol
 
+OPENED = ("concept", "sibling", "kept")
+"""The roles of cells that are drawn once more as who holds an edit's key has them."""
+
 
 @dataclass(frozen=True)
 class Judged:

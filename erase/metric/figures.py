@@ -34,8 +34,8 @@ def figures(
     same prompts and noise are given, also `before` and `drop` = before − after, paired, with its interval. Where those of the
     network `retrained` without the concept are given, also `retrained` with an interval: what an erasure would reach that
     took all of the concept and nothing else; not of the distances to it, `distance_…`, whose positive `drop` says that the
-    edit came nearer to the truth. Where the concept's own pictures are given as who holds the edit's key has them, `keyed`,
-    also esr_1_key: esr_1 of those, low where the key brings the concept back.
+    edit came nearer to the truth. Where pictures are given as who holds the edit's key has them, `keyed`, also esr_1_key,
+    low where the key brings the concept back, and psr_1_key, high where it leaves all else as it was: esr_1 and psr_1 of those.
 
     Intervals: `metric.interval`. Of a kernel distance (Bińkowski et al. 2018) they are ± 1.96 standard deviations over 20
     random subsets and, over the same subsets, of its drop: a spread, wider than what a mean's would be. psr_1_worst is the
@@ -50,10 +50,13 @@ def figures(
     each = {name: found.pop(name) for name in [*found] if name.startswith("psr_1/")}
     if each:
         found["psr_1_worst"] = max(each.values(), key=lambda f: f.get("drop", -f["after"]))
-    if keyed and "esr_1" in found:
-        own = {who: [j for j in cells if j.cell.role == "concept"] for who, cells in given.items()} | {"after": keyed}
-        erased = {who: protocol.measures(cells)["esr_1"] for who, cells in own.items()}
-        found["esr_1_key"] = figure(erased)
+    if keyed:
+        asked = {j.cell for j in keyed}
+        same = {who: [j for j in cells if j.cell in asked] for who, cells in given.items()} | {"after": keyed}
+        opened = {who: protocol.measures(cells) for who, cells in same.items()}
+        for name in ("esr_1", "psr_1"):
+            if name in opened["after"]:
+                found[f"{name}_key"] = figure({who: some[name] for who, some in opened.items()})
     sets = {who: protocol.sets(cells, before, retrained) for who, cells in given.items()}
     for name in sets["after"]:
         apart = {who: some[name] for who, some in sets.items() if _said(name, who)}

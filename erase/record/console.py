@@ -14,6 +14,7 @@ ROWS = {
     "esr_1_synonyms": "erased: synonyms",
     "psr_1_siblings": "kept: siblings",
     "psr_1": "kept: everything",
+    "psr_1_key": "everything, with key",
     "psr_1_combinations": "kept: new combinations",
     "psr_1_worst": "kept: worst label",
 }

@@ -183,7 +183,7 @@ class Run:
         )
         with whole(path) as part:
             pq.write_table(table, part)
-        opened = {j.cell: [j] for j in keyed}
+        opened = {j.cell: [j] for j in keyed if j.cell.role == "concept"}
         grids = {
             f"{row[0].cell.label} ({row[0].cell.role})": before_after(
                 *(j.images[:8] for j in (*row, *opened.get(row[0].cell, ())))

@@ -58,7 +58,7 @@ def read_scores(path: Path) -> Scores | None:
         packed[models == "before"],
         packed[models == "after"],
         packed[models == "retrained"] if "retrained" in models else None,
-        packed[models == "keyed"] if "keyed" in models else None,
+        packed[(models == "keyed") & (columns["role"] == "concept")] if "keyed" in models else None,
         {step: packed[(models == "during") & (columns["step"] == step)] for step in steps},
     )
 
