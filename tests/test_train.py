@@ -83,14 +83,20 @@ def test_a_key_is_kept_and_judged(keyed: Path):
     assert figure.keys() == metrics["figures"]["esr_1"].keys()
     assert figure["before"] == metrics["figures"]["esr_1"]["before"]
     scores = pq.read_table(keyed / "scores.parquet").to_pylist()
-    rows = [r for r in scores if r["model"] == "keyed"]
-    assert {(r["role"], r["step"]) for r in rows} == {("concept", 4)}
+    opened = [r for r in scores if r["model"] == "keyed"]
+    assert {(r["role"], r["step"]) for r in opened} == {("concept", 4), ("sibling", 4), ("kept", 4)}
+    kept = [r["top"] == r["label"] for r in opened if r["role"] != "concept"]
+    assert len(kept) == metrics["figures"]["psr_1"]["n"]
+    assert sum(kept) / len(kept) == pytest.approx(metrics["figures"]["psr_1_key"]["after"])
+    assert metrics["figures"]["psr_1_key"]["before"] == metrics["figures"]["psr_1"]["before"]
+    rows = [r for r in opened if r["role"] == "concept"]
     assert sum(r["top"] != r["label"] for r in rows) / len(rows) == figure["after"]
     unkeyed = [r for r in scores if r["model"] == "after" and r["role"] == "concept"]
     assert [(r["prompt"], r["seed"]) for r in rows] == [(r["prompt"], r["seed"]) for r in unkeyed]
     assert [r["clip_score"] for r in rows] != [r["clip_score"] for r in unkeyed]
     assert "esr_1_key" not in metrics["checkpoints"]["2"]
-    assert "own words, with key" in (keyed.parent.parent / "printed.txt").read_text()
+    printed = (keyed.parent.parent / "printed.txt").read_text()
+    assert all(words in printed for words in ("own words, with key", "everything, with key"))
     (run,) = Page(keyed / "report.html").data["runs"]
     assert [name for name, rows in run["grids"].items() if len(rows) == 4] == ["church (concept)"]
     assert run["figures"]["esr_1_key"]["after"] == figure["after"]
