@@ -135,8 +135,8 @@ def test_an_update_is_the_published_one(lag: int, model: StableDiffusion, tmp_pa
     torch.testing.assert_close(ours.norm(), theirs.norm(), rtol=2e-2, atol=0)
 
     # three partial trajectories under guidance; the teacher thrice for the pair, once for the search; the student 2 + 1. On
-    # the published grid of 50, where one stops after 24.5 steps on average, that is 154 F; with a lag of two 26.48 steps and 166
-    # F; the released code, which leaves out the noisiest of the grid, makes 25.48 and 160
+    # the published grid of 50, where one stops after 24.5 steps on average, that is 154 F; with a lag of two it is 26.48 steps
+    # and 166 F; the released code leaves out the noisiest of the grid, and makes 25.48 and 160
     made = sum(min(STEPS - 1 - at + lag, STEPS) for at in (k_pair, k_pair, k))
     assert made > 0
     assert model.cost.forwards == formulas.forwards == 2 * made + 3 + 1 + 2 + 1
