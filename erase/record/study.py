@@ -125,7 +125,7 @@ def fill(text: str, name: str, content: str) -> str:
 
 
 def of_one(what: str, results: Iterable[Row]) -> None:
-    """ValueError where `results` hold runs of several models, or precisions: `what` it is."""
+    """ValueError where `results` hold runs of several models, or precisions, or protocols: `what` it is."""
     if len(found := {row[what] for row in results}) > 1:
         raise ValueError(f"results.csv holds runs of several {what}s, which do not compare: {', '.join(sorted(found))}.")
 

@@ -7,46 +7,50 @@ Rows of runs that are not there stay: a study may be made in parts, on several m
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from erase.cache import told as digest
 from erase.record import study
 
 HERE = Path(__file__).parent
-FIGURES = ("esr_1", "esr_1_synonyms", "esr_1_key", "psr_1_siblings", "psr_1", "distance_clip/erased")
+FIGURES = ("esr_1", "esr_1_synonyms", "esr_1_key", "psr_1_siblings", "psr_1", "psr_1_key", "distance_clip/erased")
 COSTS = ("train_seconds", "forwards", "backwards", "peak_memory_bytes")
 
 Rows = list[dict[str, Any]]
 
 
 def told(folder: Path) -> tuple[str, dict[str, Rows]]:
-    """The name of a finished run, its row of `results`, and its rows of `pictures`: of every prompt that was judged, how many
-    of its pictures were named as its label, unedited and edited."""
+    """The name of a finished run, its row of `results`, and its rows of `pictures`: of every label that was judged, which of
+    its pictures were named as it, unedited and edited, a digit each."""
     metrics, config = (json.loads((folder / name).read_text()) for name in ("metrics.json", "config.json"))
     asked = dict(override.split("=", 1) for override in config["overrides"])
     of = {"system": asked["experiment"], "concept": asked["concept"], "seed": config["settings"]["seed"]}
     name = "-".join(map(str, of.values()))
-    run: dict[str, Any] = {"run": name, **of, "model": metrics["lock"]["model"][:12]}
+    run: dict[str, Any] = {"run": name, **of, **_lock(metrics["lock"])}
     figures = {
         f"{n}_{end}": metrics["figures"][n][end]
         for n in FIGURES
         for end in ("before", "after", "retrained")
         if end in metrics["figures"].get(n, {})
     }
-    hits: dict[tuple[str, str, str], dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
-    columns = ["model", "role", "label", "prompt", "top"]
-    for row in pq.read_table(folder / "scores.parquet", columns=columns).to_pylist():
-        hits[row["role"], row["label"], row["prompt"]][row["model"]].append(row["top"] == row["label"])
-    pictures = [
-        {**run, "role": role, "label": label, "prompt": prompt, "n": len(found["after"])}
-        | {end: sum(found[end]) for end in ("before", "after")}
-        for (role, label, prompt), found in hits.items()
-    ]
+    hits: dict[tuple[str, str], dict[str, str]] = defaultdict(lambda: defaultdict(str))
+    for row in pq.read_table(folder / "scores.parquet", columns=["model", "role", "label", "top"]).to_pylist():
+        hits[row["role"], row["label"]][row["model"]] += str(int(row["top"] == row["label"]))
+    ends = ("before", "after")
+    pictures = [{**run, "role": role, "label": label} | {e: said[e] for e in ends} for (role, label), said in hits.items()]
     result = {**run, **figures, **{n: metrics["cost"][n] for n in COSTS}}
     return name, {"results": [result], "pictures": pictures}
+
+
+def _lock(lock: Mapping[str, Any]) -> dict[str, str]:
+    """What all runs of a study must have alike: model, precision, and a digest of how they are judged."""
+    judged = {n: value for n, value in lock.items() if n not in ("model", "precision", "versions", "retrained")}
+    return {"model": lock["model"][:12], "precision": lock["precision"].removeprefix("torch."), "protocol": digest(judged)[:8]}
 
 
 collect = partial(study.collect, told=told)
