@@ -3,8 +3,8 @@
 EAP published: a trajectory of the edited model for every point, a step of Gumbel-Softmax an update; fast: points from the bank,
 all candidates scored now and then. AdvUnlearn published: such trajectories, and 30 steps of an attack whose gradients add up;
 pgd: points from the bank; fast: these, and one signed step. Learning rate, batch and number of updates are the same, and a bank
-is counted: the more updates, the more of them it serves. Of the published form, whose updates cost the same from first to last, a
-few are timed; without the lag of the released code, with which it makes two steps more a trajectory.
+is counted: the more updates, the more of them it serves. Of the published form, whose updates cost the same from first to
+last, a few are timed; without the lag of the released code, with which it makes two steps more a trajectory.
 """
 
 import argparse
