@@ -1,5 +1,5 @@
-"""A sweep of 36 runs, killed twice, against an undisturbed one; six of it by joblib and by SLURM; a disk that is full; a
-compiled run.
+"""A sweep of 36 runs, killed twice, against an undisturbed one; six of it by joblib and by SLURM; processes of which one dies;
+a disk that is full; a compiled run.
 
 `make proof`: half an hour on two cores, and no part of `make test`.
 """
@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import QUICK
+from conftest import QUICK, Command
+from joblib import cpu_count
 from safetensors.torch import load_file
 from test_slurm import LAUNCHED, slurm  # noqa: F401
-from test_sweep import same
+from test_sweep import same, told
 
 from erase.model.stable_diffusion import StableDiffusion
 
@@ -94,6 +95,34 @@ def test_six_by_other_launchers_have_the_same_figures(
     assert len(runs) == 6
     for run in runs:
         assert same(run, undisturbed / "multirun" / "sweep" / run.name), run.name
+
+
+def test_in_processes_of_their_own_one_of_which_dies(command: Command, tmp_path: Path):
+    fields = ["concept=church", "logger=none", *QUICK, "steps=9", "checkpoint_every=3"]
+    args = [sys.executable, "-m", "erase.train", "-m", "method=esd", *fields, "lr=1e-4,2e-4,1e30"]
+    args += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    env = {**os.environ, "ERASE_CACHE": str(tmp_path / "cache")}  # empty: all draw what they share
+    pipe = subprocess.PIPE
+    with subprocess.Popen(args, cwd=tmp_path, env=env, stdout=pipe, stderr=pipe, text=True) as sweep:
+        while not (logs := [p for p in tmp_path.glob("multirun/*/*/training.csv") if len(p.read_text().splitlines()) >= 5]):
+            assert sweep.poll() is None, sweep.communicate()
+            time.sleep(0.01)
+        victim = logs[0].parent
+        os.kill(json.loads((victim / "status.json").read_text())["pid"], signal.SIGKILL)
+        _, said = sweep.communicate()
+    assert sweep.returncode == 4, said
+    runs = told(tmp_path)
+    assert [run["outcome"] for run in runs.values()] == ["finished", "finished", "failed"]
+    (why,) = (run["why"] for run in runs.values() if run["outcome"] == "failed")
+    assert "lr=1e+30 is too high: the loss is" in why
+    assert "3 of 3: " in said
+    assert "it/s" not in said
+    settings = json.loads((victim / "config.json").read_text())["settings"]
+    threads = settings["trainer"]["threads"]
+    assert threads == max(1, cpu_count() // 2)
+    alone = command("train", "+method=esd", *fields, f"lr={settings['lr']}", f"trainer.threads={threads}")
+    assert alone.returncode == 0, alone.stderr
+    assert same(victim, tmp_path / "outputs" / "esd-church-0")
 
 
 @pytest.fixture
