@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from conftest import QUICK, Command
 from PIL import Image
 from wandb_file import records
@@ -86,6 +87,7 @@ def test_wandb_is_told_how_a_run_ended(why: str, tmp_path: Path, monkeypatch: py
     tracker = WandB()
     tracker.open(tmp_path / "esd-church-0-1f2e", {"name": "esd-church-0"}, ["esd"])
     tracker.close(why)
+    wandb.teardown()  # when all is written
     (path,) = tmp_path.rglob("run-*.wandb")
     found = [*records(path)]
     assert {f.run.display_name for f in found if f.HasField("run")} == {"esd-church-0-1f2e"}  # no other of a sweep is called so
