@@ -270,12 +270,13 @@ def command(
     fields: type,
     discard: Callable[[Path], None] = lambda folder: None,
     check: Callable[[DictConfig], None] = lambda composed: None,
+    computes: bool = True,
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a function of one composed config a command: `conf/<config>.yaml`, its own fields typed by `fields`.
 
     Bad input ends it with one sentence and exit code 2, and `discard` takes away the folder that was made for it; `check`
-    refuses what can be refused without seconds of imports. A missed gate ends it with a sentence and exit code 3. In a sweep
-    errors are the sweeper's: it tells them when the other runs are done.
+    refuses what can be refused without seconds of imports, which a command that `computes` nothing is spared. A missed gate
+    ends it with a sentence and exit code 3. In a sweep errors are the sweeper's: it tells them when the other runs are done.
     """
 
     def make(function: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -289,7 +290,8 @@ def command(
             try:
                 _complete(composed, config, fields)
                 check(composed)
-                quiet()
+                if computes:
+                    quiet()
                 return function(composed)
             except (BadInput, OmegaConfBaseException) as error:  # Hydra would say more
                 discard(Path(HydraConfig.get().runtime.output_dir))

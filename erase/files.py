@@ -23,6 +23,12 @@ def whole(path: Path) -> Iterator[Path]:
         raise
 
 
+def lines(path: Path) -> list[str]:
+    """The lines of a file that is appended to, less one that was begun when its writer ended; none where there is no file."""
+    text = path.read_text() if path.is_file() else ""
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
 def digest(files: Iterable[Path]) -> str:
     """sha256 of names and contents."""
     found = hashlib.sha256()

@@ -8,14 +8,13 @@ from erase import schema
 from erase.command import command
 
 
-@command("report", schema.Report)
+@command("report", schema.Report, computes=False)
 def main(config: DictConfig) -> None:
     """Write what `config` asks for; BadInput where there is no run, and where a file of another kind lies."""
     from erase.errors import BadInput
     from erase.record.page.read import find, read_all
     from erase.record.page.table import FORMATS
     from erase.record.page.write import MADE, write
-    from erase.record.workspace import create
 
     runs = list(config.runs) if OmegaConf.is_list(config.runs) else [config.runs]
     if not runs or not all(isinstance(r, str) for r in runs):
@@ -25,6 +24,7 @@ def main(config: DictConfig) -> None:
     if not config.pictures >= 0:
         raise BadInput(f"pictures={config.pictures} must be 0 megabytes or more.")
     out = Path(config.out) if config.out else Path("report.html") if config.format == "html" else None
+    out = None if config.wandb else out
     if out and out.is_dir():
         raise BadInput(f"out={out} is a folder; it must be a file.")
     if out and not out.parent.is_dir():
@@ -34,6 +34,8 @@ def main(config: DictConfig) -> None:
     experiments = read_all(find(runs))
     many = "1 run" if len(experiments) == 1 else f"{len(experiments)} runs"
     if config.wandb:
+        from erase.record.workspace import create
+
         print(create(config.wandb, experiments))
     elif config.format != "html":
         text = FORMATS[config.format](experiments)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -96,7 +97,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
         reset_peak_memory(trainer.device)
         try:
             axes = [o for o in overrides if o.partition("=")[0] in config.sweep.axes]
-            logger = tracker.open(folder, config.name, settings, [method.title, *(c.name for c in concepts), *axes])
+            logger = tracker.open(folder, settings, [method.title, *(c.name for c in concepts), *axes])
             if unmade := not (run.edit / "edit.json").exists():
                 fit(method, run, trainer, logger, config.checkpoint_every, passing)
             changed = method.finish()
@@ -159,10 +160,17 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
                 }
             grids = run.write(result, before, after, passed, retrained, keyed)
             write([read(folder, "finished")], folder / "report.html")
-            made = {name: value for name, value in edit.about.items() if name != "base_tensors"}  # hundreds, in edit.json
-            tracker.finish(Outcome(result, run.choices(), grids, run.edit, made))
-        finally:
-            tracker.close()
+        except BaseException as error:
+            tracker.close(f"{type(error).__name__}: {error}")
+            raise
+        made = {name: value for name, value in edit.about.items() if name != "base_tensors"}  # hundreds, in edit.json
+        try:
+            try:
+                tracker.finish(Outcome(result, run.choices(), grids, run.edit, made))
+            finally:
+                tracker.close()
+        except Exception as e:  # of whatever library the logger is: the run is complete without it
+            warnings.warn(f"the run was not sent: {type(e).__name__}: {e}", stacklevel=2)
     table(config.name, result, folder)
     return result
 

@@ -65,6 +65,7 @@ def write_run(
         "method": {"_target_": f"erase.method.{method}", "name": method},
         "preservation": {"_target_": "erase.preservation.Any", "weight": float(seed % 3) / 2},
         "concept": {"members": {concept: {"prompts": [f"a photo of a {concept}"], "synonyms": []}}},
+        "protocol": {"_target_": "erase.protocol.drawings.Drawings"},
         **{"name": folder.name, "seed": seed, "steps": steps, "lr": 2.5e-4, "runs": str(folder.parent)},
         **settings,
     }
@@ -76,7 +77,7 @@ def write_run(
     if state != "finished":
         return folder
     rows = _rows(concept, images, kept)
-    scores = _scores(rng, rows, retrained, keyed)
+    scores = _scores(rng, np.random.default_rng(CONCEPTS.index(concept)), rows, retrained, keyed)
     _parquet(folder / "scores.parquet", rows, scores, steps)
     figures = _figures(rows, scores)
     figures["kid"] = {"before": 0.0, "after": 0.01, "after_low": 0.0, "after_high": 0.02, "drop": -0.01, "n": 8}
@@ -103,6 +104,13 @@ def write_run(
     return folder
 
 
+def settle(folder: Path, **settings: Any) -> Path:
+    """The run in `folder`, with other settings in its config."""
+    config = json.loads((folder / "config.json").read_text())
+    _json(folder / "config.json", config | {"settings": config["settings"] | settings})
+    return folder
+
+
 def _json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content) + "\n")
 
@@ -115,18 +123,21 @@ def _rows(concept: str, images: int, kept: int) -> dict[str, np.ndarray]:
     return {name: np.array(column, object) for name, column in zip(COLUMNS, zip(*rows, strict=True), strict=True)}
 
 
-def _scores(rng: np.random.Generator, rows: dict[str, np.ndarray], retrained: bool, keyed: bool) -> dict[str, np.ndarray]:
-    """The own label's probability for each model, and so whether it is top-1: above one half.
+def _scores(
+    rng: np.random.Generator, ends: np.random.Generator, rows: dict[str, np.ndarray], retrained: bool, keyed: bool
+) -> dict[str, np.ndarray]:
+    """The own label's probability for each model, and so whether it is top-1: above one half. The known `ends` are those
+    of all runs of a concept.
 
     Who holds the key is shown the concept's own words alone: nothing else is known of it (NaN).
     """
     n, gone, sibling = len(rows["role"]), np.isin(rows["role"], ("concept", "synonyms")), rows["role"] == "sibling"
-    found = {"before": rng.beta(6, 0.7, n)}
+    found = {"before": ends.beta(6, 0.7, n)}
     strength, hurt = rng.uniform(0.5, 1), rng.uniform(0, 0.4)
     lost = rng.random(n) < np.where(gone, strength, np.where(sibling, hurt, hurt / 5))
     found["after"] = np.where(lost, rng.beta(0.7, 5, n), found["before"])
     if retrained:
-        found["retrained"] = np.where(gone, rng.beta(0.5, 9, n), rng.beta(6, 0.7, n))
+        found["retrained"] = np.where(gone, ends.beta(0.5, 9, n), ends.beta(6, 0.7, n))
     if keyed:
         found["keyed"] = np.where(rows["role"] == "concept", rng.beta(3, 0.9, n), np.nan)
     return found

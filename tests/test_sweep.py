@@ -105,7 +105,7 @@ def test_what_wandb_is_told(killed: Path):
         sent = [record.run for record in found if record.HasField("run")]
         assert len({r.run_id for r in sent}) == 1
         for r in sent:
-            assert (r.run_group, r.job_type, r.display_name) == ("killed", "train", f"adv_preserve-church-{seed}")
+            assert (r.run_group, r.job_type, r.display_name) == ("killed", "train", run.name)
             assert {*r.tags} == {"adv_preserve", "church", f"seed={seed}"}
         config = {item.key: item.value_json for r in sent for item in r.config.update}
         assert json.loads(config["seed"]) == seed

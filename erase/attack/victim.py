@@ -106,7 +106,7 @@ class Victims:
         try:
             tracker: Tracker = build(OmegaConf.create(self.settings["logger"]), "logger")
             try:
-                tracker.open(self.folder, self.settings["name"], self.settings, ())
+                tracker.open(self.folder, self.settings, ())
                 tracker.add(figures)
             finally:
                 tracker.close()

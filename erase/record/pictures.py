@@ -1,15 +1,22 @@
 """This file is grids: pictures side by side."""
 
+import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from PIL import Image
-from torch import Tensor
+
+from erase.files import shortened
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 GAP = 2
 """White pixels between pictures."""
 
 
-def grid(rows: Sequence[Tensor], gap: int = GAP, scale: int = 1) -> Image.Image:
+def grid(rows: "Sequence[Tensor]", gap: int = GAP, scale: int = 1) -> Image.Image:
     """Rows of uint8 pictures, each (count, 3, height, width), as one image on white; `scale` enlarges pixels."""
     height, width = rows[0].shape[-2:]
     columns = max(len(r) for r in rows)
@@ -20,6 +27,11 @@ def grid(rows: Sequence[Tensor], gap: int = GAP, scale: int = 1) -> Image.Image:
     return page.resize((page.width * scale, page.height * scale), Image.Resampling.NEAREST) if scale > 1 else page
 
 
-def before_after(before: Tensor, after: Tensor, *others: Tensor) -> Image.Image:
+def before_after(before: "Tensor", after: "Tensor", *others: "Tensor") -> Image.Image:
     """Rows of the unedited model's pictures, the edited model's, and `others`': same prompts and seeds."""
     return grid([before, after, *others])
+
+
+def file_name(name: str) -> str:
+    """The file of the grid `name`, such as "barn (sibling)": a label may hold what no file can be called by."""
+    return shortened(re.sub(r"[%/\0]", lambda found: quote(found[0], ""), name.replace(" ", "_"))) + ".png"

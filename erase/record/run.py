@@ -11,19 +11,20 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import torch
 from filelock import FileLock, Timeout
-from PIL import Image
 
 from erase.errors import BadInput, Busy
-from erase.files import whole
-from erase.judge.engine import Judged, rows
+from erase.files import lines, whole
 from erase.record.key import deciding
-from erase.record.pictures import before_after
+from erase.record.pictures import before_after, file_name
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+    from erase.judge.engine import Judged
 
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "hydra-core", "omegaconf", "lightning", "torchmetrics", "safetensors")
 
@@ -46,17 +47,21 @@ def provenance() -> dict[str, str]:
     return found | ({"commit": commit.strip()} if Path(top.strip()) == here else {})  # not of a project around us
 
 
-def reset_peak_memory(device: torch.device) -> None:
+def reset_peak_memory(device: "torch.device") -> None:
     """Forget what earlier jobs of this process held, where the system can."""
     if device.type == "cuda":
+        import torch
+
         torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def peak_memory(device: torch.device) -> int:
+def peak_memory(device: "torch.device") -> int:
     """Bytes since the last reset: the device's own where it has its own, else this process's."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.max_memory_allocated(device)
     with suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -161,16 +166,21 @@ class Run:
     def write(
         self,
         result: Mapping[str, Any],
-        before: Sequence[Judged],
-        after: Sequence[Judged],
-        passed: Mapping[int, Sequence[Judged]],
-        retrained: Sequence[Judged] = (),
-        keyed: Sequence[Judged] = (),
-    ) -> dict[str, Image.Image]:
+        before: "Sequence[Judged]",
+        after: "Sequence[Judged]",
+        passed: "Mapping[int, Sequence[Judged]]",
+        retrained: "Sequence[Judged]" = (),
+        keyed: "Sequence[Judged]" = (),
+    ) -> "dict[str, Image.Image]":
         """Write down what came out: metrics.json, scores.parquet, images/. Returns the grids by name.
 
         The weights of what was `passed`, by update, are judged then and go; a run resumed after that keeps their rows.
         """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from erase.judge.engine import rows  # who only reads folders does without torch
+
         path, steps = self.folder / "scores.parquet", (self.settings or {})["steps"]
         during = [row for step, judged in passed.items() for row in rows(judged, "during", step)]
         if len(passed) < len(result.get("checkpoints", {})):
@@ -184,16 +194,15 @@ class Run:
         with whole(path) as part:
             pq.write_table(table, part)
         opened = {j.cell: [j] for j in keyed if j.cell.role == "concept"}
-        grids = {
-            f"{row[0].cell.label} ({row[0].cell.role})": before_after(
-                *(j.images[:8] for j in (*row, *opened.get(row[0].cell, ())))
-            )
-            for row in zip(*filter(None, (before, after, retrained)), strict=True)
-            if row[0].cell.role != "combination"  # a hundred cells of two pictures
-        }
+        grids: dict[str, Image.Image] = {}
+        for row in zip(*filter(None, (before, after, retrained)), strict=True):
+            cell = row[0].cell
+            name = f"{cell.label} ({cell.role})"  # of a long list's cells the first: its prompts are those that are shown
+            if cell.role != "combination" and name not in grids:  # a hundred cells of two pictures
+                grids[name] = before_after(*(j.images[:8] for j in (*row, *opened.get(cell, ()))))
         (self.folder / "images").mkdir(exist_ok=True)
         for name, grid in grids.items():
-            grid.save(self.folder / "images" / f"{name.replace(' ', '_')}.png")
+            grid.save(self.folder / "images" / file_name(name))
         write_json(self.folder / "metrics.json", result)
         for step in passed:
             self.waypoint(step).unlink()
@@ -202,4 +211,4 @@ class Run:
     def choices(self) -> list[dict[str, Any]]:
         """What the preservation chose when; empty where it does not choose."""
         path = self.folder / "adversary.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [json.loads(line) for line in lines(path)]

@@ -51,7 +51,7 @@ class Outcome:
 class Tracker(Protocol):
     """Somewhere to send a run."""
 
-    def open(self, folder: Path, name: str, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
+    def open(self, folder: Path, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
         """A Lightning logger for the losses; of a run that was opened before, no `tags` are those that it was given."""
 
     def finish(self, outcome: Outcome) -> None:
@@ -60,14 +60,14 @@ class Tracker(Protocol):
     def add(self, figures: Mapping[str, Mapping[str, float]]) -> None:
         """Send what was found out about a run after it came out: attacks on it."""
 
-    def close(self) -> None:
-        """End this run, whatever happened: the next job of a sweep opens its own."""
+    def close(self, why: str = "") -> None:
+        """End this run, whatever happened, and say `why` where it failed: the next job of a sweep opens its own."""
 
 
 class Nowhere:
     """The run folder is enough."""
 
-    def open(self, folder: Path, name: str, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
+    def open(self, folder: Path, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
         return None
 
     def finish(self, outcome: Outcome) -> None:
@@ -76,14 +76,14 @@ class Nowhere:
     def add(self, figures: Mapping[str, Mapping[str, float]]) -> None:
         pass
 
-    def close(self) -> None:
+    def close(self, why: str = "") -> None:
         pass
 
 
 class CSV(Nowhere):
     """Lightning's table of losses, in csv/version_0 of the run folder, version_1 when it goes on. metrics.json has figures."""
 
-    def open(self, folder: Path, name: str, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
+    def open(self, folder: Path, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
         return CSVLogger(folder, "csv")
 
 
@@ -94,7 +94,7 @@ class TensorBoard(Nowhere):
         if not any(map(importlib.util.find_spec, ("tensorboard", "tensorboardX"))):
             raise BadInput("logger=tensorboard needs tensorboard: pip install 'erase[tensorboard]'.")
 
-    def open(self, folder: Path, name: str, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
+    def open(self, folder: Path, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
         self.logger = TensorBoardLogger(folder, "tensorboard", version="", default_hp_metric=False)
         self.config = config
         return self.logger
@@ -108,7 +108,7 @@ class TensorBoard(Nowhere):
     def add(self, figures: Mapping[str, Mapping[str, float]]) -> None:
         self.logger.log_metrics(sent(figures))
 
-    def close(self) -> None:
+    def close(self, why: str = "") -> None:
         if hasattr(self, "logger"):
             self.logger.experiment.close()
 
@@ -119,9 +119,19 @@ class WandB:
     def __init__(self, mode: str = "offline", project: str = "erase", group: str | None = None) -> None:
         if mode not in ("offline", "online"):
             raise BadInput(f"logger.mode={mode} is not one of: offline, online.")
+        if mode == "online":
+            import wandb
+
+            try:
+                wandb.login()
+            except wandb.errors.Error as error:
+                said = " ".join(str(error).split()).rstrip(".")
+                raise BadInput(
+                    f"logger.mode=online: W&B knows nobody here ({said}); logger.mode=offline asks nobody."
+                ) from error
         self.mode, self.project, self.group = mode, project, group
 
-    def open(self, folder: Path, name: str, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
+    def open(self, folder: Path, config: dict[str, Any], tags: Sequence[str]) -> Logger | None:
         import wandb
         from lightning.pytorch.loggers import WandbLogger
 
@@ -136,7 +146,7 @@ class WandB:
         run = wandb.init(
             project=self.project,
             group=self.group,
-            name=name,
+            name=folder.resolve().name,  # as on the page: no two runs of a sweep are called alike
             job_type="train",
             tags=[t[:64] for t in tags or told],
             config=config,
@@ -165,16 +175,19 @@ class WandB:
         run.log({GRIDS: _pictured(outcome.result["figures"], outcome.grids)})
         # named by the run, versioned by what it holds: a resumed run sends no second one
         artefact = wandb.Artifact(re.sub(r"[^\w.-]", "-", f"edit-{run.name}")[:128], "edit", metadata=dict(outcome.about))
-        artefact.add_dir(str(outcome.edit))
+        for name in ("edit.safetensors", "edit.json"):  # and no key: what leaves the project holds none
+            artefact.add_file(str(outcome.edit / name), policy="immutable")  # else a copy is staged
         run.log_artifact(artefact)
 
     def add(self, figures: Mapping[str, Mapping[str, float]]) -> None:
         self.logger.experiment.summary.update(sent(figures))
 
-    def close(self) -> None:
+    def close(self, why: str = "") -> None:
         import wandb
 
-        wandb.finish()
+        if wandb.run:
+            wandb.run.summary["why"] = why  # nothing of one that went on and came to its end
+        wandb.finish(1 if why else 0)
 
 
 def _pictured(figures: Mapping[str, Any], grids: Mapping[str, Image.Image]) -> Any:
@@ -184,7 +197,8 @@ def _pictured(figures: Mapping[str, Any], grids: Mapping[str, Image.Image]) -> A
     table = wandb.Table(["name", "figure", "before", "after", "drop", "retrained", "picture"])
     for name, grid in grids.items():
         label, _, role = name.rpartition(" (")
-        figure = {"concept)": "esr_1", "synonyms)": "esr_1_synonyms"}.get(role, f"psr_1/{label}")
+        own = f"esr_1/{label}" if f"esr_1/{label}" in figures else "esr_1"  # of several, each concept's
+        figure = {"concept)": own, "synonyms)": "esr_1_synonyms"}.get(role, f"psr_1/{label}")
         said = [figures.get(figure, {}).get(part) for part in ("before", "after", "drop", "retrained")]
         table.add_data(name, figure, *said, wandb.Image(grid))
     return table

@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning as L
 
+from erase.files import lines
 from erase.method.base import Method
 
 
@@ -22,9 +23,9 @@ class TrainingLog(L.Callback):
             if path.exists() and not step:
                 path.unlink()
             elif path.exists():
-                lines = path.read_text().splitlines()
-                head = lines[:1] if path is self.losses else []
-                kept = head + [line for line in lines[len(head) :] if at(line) < step]
+                written = lines(path)
+                head = written[:1] if path is self.losses else []
+                kept = head + [line for line in written[len(head) :] if at(line) < step]
                 path.write_text("".join(f"{line}\n" for line in kept))
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int) -> None:

@@ -6,6 +6,8 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from PIL import Image
 from erase.errors import BadInput
 from erase.miniature import world
 from erase.record.page.pictures import PLANS, collect
-from erase.record.page.read import differing, find, read, read_all
+from erase.record.page.read import Experiment, differing, find, read, read_all
 from erase.record.page.scores import THRESHOLDS, pack, read_scores
 from erase.record.page.table import FORMATS
 from erase.record.page.write import content, write
@@ -47,6 +49,13 @@ def test_folders_globs_and_lists_are_found_once(runs: Path):
         find("nowhere")
 
 
+def test_a_run_is_found_once_however_it_is_named(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(runs.parent)
+    assert find([runs.name, str(runs)]) == sorted(p.parent for p in Path(runs.name).rglob("status.json"))
+    odd = shutil.copytree(runs / "esd-church-0", tmp_path / "esd-[a]-0")
+    assert find(str(odd)) == [odd]
+
+
 def test_what_did_not_finish_says_why(runs: Path):
     by_state = {e.state: e for e in read_all(find(str(runs)))}
     assert {*by_state} == {"finished", "failed", "refused"}
@@ -68,6 +77,34 @@ def test_a_damaged_run_hides_no_other(runs: Path, tmp_path: Path):
     assert len(grids["barn (sibling)"]) == 3
 
 
+def test_a_run_that_ended_in_half_a_line_says_why_it_ended(runs: Path, tmp_path: Path):
+    failed = shutil.copytree(runs / "esd-church-9", tmp_path / "failed")
+    for name, text in {"adversary.jsonl": '{"step": 25, "chosen": ["a', "training.csv": "step,erase\n0,0.5\n1,1e-"}.items():
+        (failed / name).write_text(text)
+    found = read(failed)
+    assert (found.state, found.why) == ("failed", f"FloatingPointError: {HOSTILE}")
+    assert (found.losses, found.choices) == ({"step": [0.0], "erase": [0.5]}, [])
+    (failed / "metrics.json").write_text('{"figures": ')
+    assert (read(failed).state, read(failed).field("seed")) == ("failed", 9)
+    assert read(failed).command == found.command != ""
+
+
+def test_a_picture_of_noughts_is_no_picture(runs: Path, tmp_path: Path):
+    run = shutil.copytree(runs / "esd-church-0", tmp_path / "run")
+    path = run / "images" / "church_(concept).png"
+    data = path.read_bytes()
+    path.write_bytes(data[:60] + bytes(len(data) - 60))
+    (grids,) = collect([read(run)], 12).grids
+    assert grids["church (concept)"] == []
+
+
+def test_what_json_cannot_say_is_said_in_words(tmp_path: Path):
+    path = tmp_path / "page.html"
+    runs = [read(synthetic.write_run(tmp_path / name, clip=clip)) for name, clip in (("a", float("inf")), ("b", float("nan")))]
+    write(runs, path)
+    assert [run["settings"]["clip"] for run in Page(path).data["runs"]] == ["inf", "nan"]
+
+
 def test_runs_of_one_name_are_told_apart(runs: Path, tmp_path: Path):
     for place in ("a", "b"):
         shutil.copytree(runs / "esd-church-0", tmp_path / place / "esd-church-0")
@@ -79,6 +116,28 @@ def test_what_was_chosen_differently(runs: Path):
     assert differing(experiments) == ["concept", "method", "preservation", "preservation.weight", "seed"]
     assert experiments[0].field("preservation") == "adversarial"  # Hydra's name of it, not the class's
     assert experiments[0].command == "python -m erase.train method=adv_preserve concept=church seed=0"
+
+
+def test_fields_of_a_method_are_told_apart_among_its_runs(tmp_path: Path):
+    def run(name: str, method: str, layers: str) -> Experiment:
+        own = {"_target_": f"erase.method.{method}", "name": method, "layers": layers}
+        own |= {"size": "10"} if method == "uce" else {}
+        return read(synthetic.settle(synthetic.write_run(tmp_path / name, method, grids=False), method=own))
+
+    alike = [run("a", "esd", "mid"), run("b", "uce", "all")]
+    assert differing(alike) == ["method"]
+    assert differing([*alike, run("c", "esd", "all")]) == ["method", "method.layers"]
+
+
+def test_words_of_ones_own_are_named_by_themselves(tmp_path: Path):
+    def run(name: str, *prompts: str, synonyms: list[str] | None = None) -> Experiment:
+        concept = {"members": {"custom": {"prompts": [], "synonyms": []}}, "prompts": [*prompts], "synonyms": synonyms}
+        return read(synthetic.settle(synthetic.write_run(tmp_path / name, grids=False), concept=concept))
+
+    first, second = run("a", "a red barn"), run("b", "a red barn", "a barn, red")
+    assert [e.concepts for e in (first, second)] == [["a red barn"], ["a red barn, a barn, red"]]
+    assert differing([first, second]) == ["concept"]
+    assert differing([first, run("c", "a red barn", synonyms=["a shed"])]) == ["concept.synonyms"]
 
 
 def test_a_study_is_named_from_its_config(runs: Path, tmp_path: Path):
@@ -260,6 +319,13 @@ def test_the_command_writes_a_page_and_tables(runs: Path, command: Command, tmp_
     assert done.stdout.startswith("| run |")
 
 
+def test_who_only_reads_waits_for_no_network(runs: Path):
+    lines = ["import sys", "from erase.report import main", f"sys.argv = ['report', 'runs={runs}', 'format=md']", "main()"]
+    lines += ["print({'torch', 'transformers', 'diffusers', 'wandb'} & {*sys.modules})"]
+    done = subprocess.run([sys.executable, "-c", "; ".join(lines)], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "set()", done.stderr
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
@@ -269,6 +335,7 @@ def test_the_command_writes_a_page_and_tables(runs: Path, command: Command, tmp_
         (["runs={}", "pictures=-1"], "pictures=-1"),
         (["runs={}", "out=mine.txt"], "out=mine.txt exists already"),
         (["runs={}", "wandb=team"], "wandb=team must be <entity>/<project>."),
+        (["runs={}", "wandb=team", "out=mine.txt"], "wandb=team must be <entity>/<project>."),  # which writes no file
         ([], "runs must be given"),
     ],
 )
@@ -280,19 +347,3 @@ def test_nonsense_is_refused(fields: list[str], says: str, runs: Path, command: 
     assert len(done.stderr.splitlines()) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
     assert (tmp_path / "mine.txt").read_text() == "mine"
-
-
-@pytest.mark.filterwarnings("ignore:Pydantic V1 style")
-def test_the_workspace_speaks_of_figures_that_runs_send(runs: Path):
-    pytest.importorskip("wandb_workspaces", reason="the extra `workspace` is not installed")
-    from erase.record.tracking import GRIDS, HELD, numbers
-    from erase.record.workspace import define
-
-    experiments = [e for e in read_all(find(str(runs))) if e.figures]
-    sent = {name for e in experiments for name in numbers({"figures": e.figures, "cost": e.cost})}
-    spec = define("team", "erase", experiments)._to_model().model_dump_json()
-    asked = {*re.findall(r'"summary(?::|_metrics\.)([^"]+)"', spec)}
-    assert {"esr_1/after", "psr_1_siblings/after", "psr_1/drop", "psr_1/barn_drop", "cost/train_seconds"} <= asked
-    assert asked <= sent
-    for name in (GRIDS, HELD, "grid/barn (sibling)", "train/erase"):
-        assert name in spec

@@ -16,11 +16,15 @@ function viewOf(hash) {
   for (const part of hash.replace(/^#/, "").split("&")) {
     const [name, ...rest] = part.split("=");
     if (!(name in DEFAULTS)) continue;
-    let text = rest.join("=");
-    try { text = decodeURIComponent(text); } catch { /* a damaged link says what it can */ }
+    const text = decoded(rest.join("="));
     view[name] = name === "judge" ? threshold(text) : text;
   }
   return view;
+}
+
+/** Text of an address; a damaged link says what it can. */
+function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; }
 }
 
 function threshold(text) {
@@ -28,17 +32,29 @@ function threshold(text) {
   return text !== "" && number >= 1 && number <= 99 ? number : null;
 }
 
-/** Go to a view with some parts changed; a sliding one leaves no trail in the history. */
+let WAITING = null;
+
+/** Put the view into the address. */
+function write(how) {
+  clearTimeout(WAITING);
+  WAITING = null;
+  history[how](null, "", address(VIEW) === "#" ? location.pathname + location.search : address(VIEW));
+}
+
+/** Go to a view with some parts changed. A sliding one leaves no trail in the history, and is written when it rests: browsers
+ * refuse more than a hundred changes of the address in half a minute. */
 function change_view(parts, sliding = false) {
+  if (WAITING && !sliding) write("replaceState");
   VIEW = { ...VIEW, ...parts };
-  const there = address(VIEW) === "#" ? location.pathname + location.search : address(VIEW);
-  history[sliding ? "replaceState" : "pushState"](null, "", there);
   render();
+  if (!sliding) return write("pushState");
+  clearTimeout(WAITING);
+  WAITING = setTimeout(write, 200, "replaceState");
 }
 
 /** The two runs that are compared, fewer where fewer were picked. */
 function pair() {
-  return VIEW.pair.split(",").map((name) => BY_NAME.get(decodeURIComponent(name))).filter(Boolean).slice(0, 2);
+  return VIEW.pair.split(",").map((name) => BY_NAME.get(decoded(name))).filter(Boolean).slice(0, 2);
 }
 
 /** Pick a run, or put it back; a third takes the place of the first. */

@@ -105,9 +105,14 @@ function timesChosen(run, label) {
   return run.held.get(label);
 }
 
-/** A link to a run that keeps the rest of the view. */
+/** A link to a run that keeps the rest of the view; also where that is the run shown already. */
 function runLink(run) {
-  return make("a", { href: address({ ...VIEW, run: run.name }), "data-run": run.name }, run.name);
+  const follow = (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // a window of its own
+    if (VIEW.run !== run.name) change_view({ run: run.name });
+    go(event, "run");
+  };
+  return make("a", { href: address({ ...VIEW, run: run.name }), "data-run": run.name, onclick: follow }, run.name);
 }
 
 /** A table in a box that scrolls by itself, which the keyboard reaches. */

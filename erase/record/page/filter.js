@@ -9,8 +9,8 @@ const tokens = (text) => [...text.matchAll(/(?:[^\s"]|"[^"]*")+/g)].map(([token]
 function fulfils(have, operator, want) {
   if (operator === "!=") return !fulfils(have, "=", want);
   if (have === undefined) return false;
-  if (operator === "=") {
-    return want.split(",").some((one) => String(have).toLowerCase() === one.toLowerCase()
+  if (operator === "=") { // a text may have commas of its own, and quotes, which a filter cannot say
+    return [want, ...want.split(",")].some((one) => String(have).replaceAll('"', "").toLowerCase() === one.toLowerCase()
       || (one.trim() !== "" && typeof have === "number" && Math.abs(have - Number(one)) < 1e-9));
   }
   const [a, b] = [Number(have), Number(want)];
@@ -54,7 +54,7 @@ function renderFilter(place) {
   } }, make("option", { value: "" }, "a field"), ...fields().map((name) => make("option", { value: name }, name)));
   values.addEventListener("change", () => {
     if (!values.value) return;
-    const added = `${names.value}=${/[\s,]/.test(values.value) ? `"${values.value}"` : values.value}`;
+    const added = `${names.value}=${/\s/.test(values.value) ? `"${values.value.replaceAll('"', "")}"` : values.value}`;
     change_view({ filter: `${VIEW.filter} ${added}`.trim() });
   });
   place.replaceChildren(

@@ -11,35 +11,43 @@ function bytes(number) {
 /** Whether a picture shows its label: it is top-1 (`judge` null), or its probability reaches `judge` hundredths. */
 const shows = (byte, judge) => (judge === null ? byte >> 7 : +((byte & 127) >= judge));
 
-/** A share with Wilson's 95 % interval. */
-function wilson(hits, n) {
+/** The ends of Wilson's 95 % interval of a share; see interval.py for this and the next. */
+function wilson(p, n) {
   const z = 1.959964;
-  const p = hits / n;
   const centre = (p + (z * z) / (2 * n)) / (1 + (z * z) / n);
   const half = (z / (1 + (z * z) / n)) * Math.sqrt((p * (1 - p)) / n + (z * z) / (4 * n * n));
-  return [p, Math.max(0, centre - half), Math.min(1, centre + half)];
+  return [Math.max(0, Math.min(p, centre - half)), Math.min(1, Math.max(p, centre + half))];
 }
 
-/** The figure of some cells, each {at, n}: of pictures that show the label, or, `erased`, that do not. Its change: ± 1.96 standard errors. */
+/** The ends of one share − another of the same n pictures, of which a share `both` counts in both: Newcombe's method 10. */
+function paired(one, other, both, n) {
+  const spread = Math.sqrt(one * (1 - one) * other * (1 - other));
+  const r = spread > 0 ? Math.min(1, Math.max(-1, (both - one * other) / spread)) : 0;
+  const [[l1, u1], [l2, u2]] = [wilson(one, n), wilson(other, n)];
+  const reach = (a, b) => Math.sqrt(Math.max(0, a * a + b * b - 2 * r * a * b));
+  const drop = one - other;
+  return [Math.max(-1, drop - reach(one - l1, u2 - other)), Math.min(1, drop + reach(u1 - one, other - l2))];
+}
+
+/** The figure of some cells, each {at, n}: of pictures that show the label, or, `erased`, that do not. */
 function pooled(cells, [before, after, truth], judge, erased = false) {
-  let [n, old, now, anew, differ] = [0, 0, 0, 0, 0];
+  let [n, old, now, both, anew] = [0, 0, 0, 0, 0];
   for (const cell of cells) {
     for (let i = cell.at; i < cell.at + cell.n; i += 1) {
       const one = shows(before[i], judge) ^ erased;
       const other = shows(after[i], judge) ^ erased;
       old += one;
       now += other;
-      differ += one ^ other;
+      both += one & other;
       if (truth) anew += shows(truth[i], judge) ^ erased;
     }
     n += cell.n;
   }
   if (!n) return null;
-  const [share, after_low, after_high] = wilson(now, n);
-  const drop = (old - now) / n;
-  const half = 1.96 * Math.sqrt(Math.max(0, differ / n - drop * drop) / n);
-  const found = { before: old / n, after: share, after_low, after_high, drop, drop_low: drop - half, drop_high: drop + half, n };
-  if (truth) [found.retrained, found.retrained_low, found.retrained_high] = wilson(anew, n);
+  const [after_low, after_high] = wilson(now / n, n);
+  const [drop_low, drop_high] = paired(old / n, now / n, both / n, n);
+  const found = { before: old / n, after: now / n, after_low, after_high, drop: (old - now) / n, drop_low, drop_high, n };
+  if (truth) [found.retrained, found.retrained_low, found.retrained_high] = [anew / n, ...wilson(anew / n, n)];
   return found;
 }
 
@@ -67,41 +75,48 @@ function withKey(run) {
 }
 
 /** What a picture's label must reach for `run`: as the page asks, else as its judge did; null: to be top-1. */
-const asked = (run) => VIEW.judge ?? (run.lock.thresholds?.length === 1 ? Math.round(100 * run.lock.thresholds[0]) : null);
+const asked = (run) => (run.again ? VIEW.judge : null) ?? (run.lock.thresholds?.length === 1 ? Math.round(100 * run.lock.thresholds[0]) : null);
 
-/** All figures that depend on the threshold and that a byte a picture tells, by name. */
-function judged(run, judge, step = null) {
+/** All figures that `made`, of three models' bytes, tell of a run at a threshold, by name. `key`: bytes of who holds the key. */
+function figuresOf(run, made, judge, key = null) {
   const cells = placed(run);
-  const of = (...roles) => cells.filter((cell) => roles.includes(cell.role));
-  const made = models(run, step);
-  const kept = of("sibling", "kept").filter((cell) => cell.head !== ""); // the judge has no name for the others
-  const fewest = Math.min(...kept.map((cell) => cell.n));
+  const of = (...roles) => cells.filter((cell) => roles.includes(cell.role) && cell.head !== ""); // the judge has no name for the others
+  const kept = of("sibling", "kept");
+  const fewest = Math.min(...cells.filter(({ role }) => role === "sibling" || role === "kept").map(({ n }) => n));
   const found = {
     esr_1: pooled(of("concept"), made, judge, true),
+    esr_1_key: key && pooled(of("concept"), [made[0], key, made[2]], judge, true),
     esr_1_synonyms: pooled(of("synonyms"), made, judge, true),
     psr_1: pooled(kept.map((cell) => ({ ...cell, n: fewest })), made, judge),
-    psr_1_siblings: pooled(kept.filter((cell) => cell.role === "sibling"), made, judge),
+    psr_1_siblings: pooled(of("sibling"), made, judge),
   };
-  if (step === null && run.scores.keyed !== null) found.esr_1_key = pooled(of("concept"), [made[0], withKey(run), made[2]], judge, true);
-  const names = [...new Set(of("concept").map((cell) => cell.label))];
-  for (const name of names.length > 1 ? names : []) {
+  for (const name of new Set(of("concept").map(({ label }) => label))) {
     found[`esr_1/${name}`] = pooled(of("concept").filter(({ label }) => label === name), made, judge, true);
   }
-  const each = kept.map((cell) => [`psr_1/${cell.label}`, pooled([cell], made, judge)]);
-  found.psr_1_worst = each.reduce((most, [, one]) => (most === null || one.drop > most.drop ? one : most), null);
-  return Object.assign(found, Object.fromEntries(each));
+  const each = Object.fromEntries(kept.map((cell) => [`psr_1/${cell.label}`, pooled([cell], made, judge)]));
+  found.psr_1_worst = Object.values(each).reduce((most, one) => (most === null || one.drop > most.drop ? one : most), null);
+  const all = { ...found, ...each };
+  return Object.fromEntries(Object.keys(run.figures).filter((name) => all[name]).map((name) => [name, all[name]]));
 }
 
-const MADE = new Map();
+/** All figures that depend on the threshold and that a byte a picture tells, of those that were written down. */
+const judged = (run, judge, step = null) =>
+  figuresOf(run, models(run, step), judge, step === null && run.scores.keyed !== null ? withKey(run) : null);
+
+/** Whether a figure of a run follows the slider. */
+const follows = (run, name) => run.again && /^[ep]sr_1(?!_combinations)/.test(name);
+
+let MADE = { judge: null };
 
 /** A figure of a run: as it was written down, or, where the threshold was moved and it depends on it, made again. */
 function figure(run, name, step = null) {
   const written = step === null ? run.figures : run.checkpoints[step];
-  if (VIEW.judge === null || !run.scores || !/^[ep]sr_1/.test(name)) return written[name];
+  if (VIEW.judge === null || !run.scores || !follows(run, name)) return written[name];
   if (step !== null && !(step in run.scores.during)) return undefined;
-  const key = `${run.index} ${step} ${VIEW.judge}`;
-  if (!MADE.has(key)) MADE.set(key, judged(run, VIEW.judge, step));
-  return MADE.get(key)[name] ?? (name === "psr_1_combinations" ? written[name] : undefined);
+  if (MADE.judge !== VIEW.judge) MADE = { judge: VIEW.judge, figures: new Map() };
+  const key = `${run.index} ${step}`;
+  if (!MADE.figures.has(key)) MADE.figures.set(key, judged(run, VIEW.judge, step));
+  return MADE.figures.get(key)[name];
 }
 
 /** Whose pictures a grid of a role shows, row by row, as pictures.py has it. */
@@ -139,6 +154,6 @@ function renderJudge(place) {
   document.getElementById("threshold").setAttribute("aria-valuetext", words);
   place.querySelector("output").value = words;
   document.getElementById("judge-note").textContent = moved
-    ? "Erased and kept shares are made again from raw scores, with Wilson's intervals; intervals of changes are ± 1.96 standard errors. Top-5, combinations, CLIP, KID, distances and attacks stay as they were written down."
+    ? `Erased and kept shares are made again from raw scores, their intervals too. Top-5, combinations, CLIP, KID, distances and attacks stay as they were written down${RUNS.every((run) => run.again || !run.scores) ? "" : "; so do runs of other protocols than quick and full"}.`
     : "So the figures were written down. The slider asks how far they depend on it: to the left a trace of the label counts, to the right only a sure sight.";
 }

@@ -44,8 +44,7 @@ function when(id, depends, drawing) {
 
 function render() {
   const { judge, filter, run, pair: picked, columns: list, sort, x, y, colour: hue } = VIEW;
-  const measured = RUNS.some((one) => one.scores);
-  if (measured) when("judge", [judge], renderJudge);
+  if (RUNS.some((one) => one.scores && one.again)) when("judge", [judge], renderJudge);
   const runs = shown();
   if (!ALONE) {
     when("filters", [], renderFilter);

@@ -25,16 +25,29 @@ function together(a, b, { label, role }) {
   return [...rows, ...[...more].map(([number, words]) => [words, number])];
 }
 
+/** Changes from one run to another, paired over pictures, where both were judged on the same by the same threshold. */
+function between(a, b) {
+  const alike = a.again && b.again && a.scores && b.scores && a.layout === b.layout && a.scores.before === b.scores.before && asked(a) === asked(b);
+  if (!alike) return {};
+  const { psr_1_worst: _, ...found } = figuresOf(a, [bytes(b.scores.after), bytes(a.scores.after), null], asked(a)); // of two labels
+  const { drop, drop_low, drop_high } = found.psr_1 ?? {};
+  return { ...found, damage: { drop: -drop, drop_low: -drop_high, drop_high: -drop_low } };
+}
+
 function renderPair(place) {
   const [a, b] = pair();
   place.hidden = !b;
   if (!b) return place.replaceChildren();
   const keys = [...MEASURES.keys()].filter((key) => measure(a, key) && measure(b, key));
+  const paired = between(a, b);
   const figures = keys.map((key) => {
     const { words, digits } = MEASURES.get(key);
     const [one, other] = [measure(a, key), measure(b, key)];
     const small = (m) => fine(known(m.low) ? `${plain(m.low, digits)} – ${plain(m.high, digits)}` : "");
-    return [words, plain(one.at, digits), small(one), plain(other.at, digits), small(other), change(other.at - one.at, digits)];
+    const [grown, ends] = [other.at - one.at, paired[key] ?? {}];
+    const sure = Math.abs(ends.drop - grown) < 1e-4; // a threshold between two hundredths is not told by a byte
+    return [words, plain(one.at, digits), small(one), plain(other.at, digits), small(other), change(grown, digits),
+      fine(sure ? `${change(ends.drop_low, digits)} … ${change(ends.drop_high, digits)}` : "")];
   });
   const unlike = differences(a, b).map(({ name, aside }) => [aside ? fine(name) : name, ...[a, b].map((run) => make("code", {}, setting(run, name) || "–"))]);
   const both = Object.keys(a.grids).filter((name) => name in b.grids);
@@ -46,7 +59,7 @@ function renderPair(place) {
     make("h3", {}, "What differs between their configs"),
     unlike.length ? boxed(tableOf([["field", "text"], [a.name, "text"], [b.name, "text"]], unlike), "what differs between two configs") : make("p", {}, "Nothing."),
     make("h3", {}, "Their figures"),
-    figures.length ? boxed(tableOf([["figure", "text"], [a.name], ["95 % interval"], [b.name], ["95 % interval"], ["second − first"]], figures), "figures of two runs") : make("p", {}, "They have none in common."),
+    figures.length ? boxed(tableOf([["figure", "text"], [a.name], ["95 % interval"], [b.name], ["95 % interval"], ["second − first"], ["95 % interval"]], figures), "figures of two runs") : make("p", {}, "They have none in common."),
     make("h3", {}, "Their pictures"),
     cells.length ? [make("p", {}, sameSeeds ? "Same prompts, same seeds, the same unedited model." : "Where two unedited rows stand, the runs were not judged on the same pictures.", ` Shown: ${DATA.said}.`),
       gallery(cells, (cell) => make("figure", { class: wide(cell) },

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from erase.record.page.read import Experiment
-from erase.record.pictures import GAP
+from erase.record.pictures import GAP, file_name
 
 Grids = dict[str, list[int]]
 """By a grid's name, the numbers in `Pictures.stored` of its rows, one for each of `models`; empty where it is missing."""
@@ -119,7 +119,7 @@ def _files(experiment: Experiment, labels: set[str] | None) -> Iterator[tuple[st
     for cell in experiment.scores.cells if experiment.scores else []:
         if labels is None or cell["role"] in ("concept", "synonyms") or cell["label"] in labels:
             name = f"{cell['label']} ({cell['role']})"
-            yield cell["role"], name, experiment.folder / "images" / f"{name.replace(' ', '_')}.png"
+            yield cell["role"], name, experiment.folder / "images" / file_name(name)
 
 
 def _rows(path: Path, plan: Plan, rows: int) -> list[Image.Image]:
@@ -127,7 +127,7 @@ def _rows(path: Path, plan: Plan, rows: int) -> list[Image.Image]:
     try:
         with Image.open(path) as file:
             page = file.convert("RGB")
-    except OSError:
+    except (OSError, SyntaxError, ValueError):  # the second is Pillow's of a broken chunk
         return []
     side = (page.height + GAP) // rows
     width = min((page.width + GAP) // side, plan.count) * side - GAP

@@ -36,14 +36,14 @@ async function draw(place, traces, layout) {
   }
 }
 
-/** Text for a hover: plotly reads some tags, so that names must not hold any. */
+/** Text for a plot: plotly reads some tags, so that names must not hold any. */
 const hover = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
-/** Runs that no other beats in one measure without being beaten in the other. */
+/** Runs that no other of their concept beats in one measure without being beaten in the other. */
 function front(points, x, y) {
   const sign = (key) => (MEASURES.get(key).less ? -1 : 1);
-  const better = (a, b) => sign(x) * (a.x.at - b.x.at) >= 0 && sign(y) * (a.y.at - b.y.at) >= 0
-    && (a.x.at !== b.x.at || a.y.at !== b.y.at);
+  const better = (a, b) => value(a.run, "concept") === value(b.run, "concept") && sign(x) * (a.x.at - b.x.at) >= 0
+    && sign(y) * (a.y.at - b.y.at) >= 0 && (a.x.at !== b.x.at || a.y.at !== b.y.at);
   return points.filter((one) => !points.some((other) => better(other, one)))
     .sort((a, b) => a.x.at - b.x.at || a.y.at - b.y.at);
 }
@@ -111,21 +111,25 @@ function renderTrade(place, runs) {
   const { have, x, y } = axes();
   const all = runs.map((run) => ({ run, x: measure(run, x), y: measure(run, y) })).filter((p) => known(p.x?.at) && known(p.y?.at));
   const best = front(all, x, y);
+  const concepts = [...new Set(best.map((p) => value(p.run, "concept")))];
   const groups = grouping();
   const names = groups ? [...new Set(all.map((p) => said(value(p.run, groups))))].sort() : [""];
   const many = all.length > 15;
   const whole = (p) => !many || best.includes(p) || p.run.name === VIEW.run;
   const traces = names.map((name, at) => points(name || "edited", all.filter((p) => !groups || said(value(p.run, groups)) === name),
-    colour(HUES[at % HUES.length]), SHAPES[at % SHAPES.length], whole, x, y));
-  if (best.length > 1) {
-    traces.unshift({ type: "scatter", mode: "lines", name: "Pareto front", x: best.map((p) => p.x.at), y: best.map((p) => p.y.at),
-      line: { color: colour("rule"), width: 1.5 }, hoverinfo: "skip" });
+    colour(HUES[at % HUES.length]), SHAPES[(at + Math.floor(at / HUES.length)) % SHAPES.length], whole, x, y));
+  for (const concept of concepts) {
+    const line = best.filter((p) => value(p.run, "concept") === concept);
+    if (line.length > 1) {
+      traces.unshift({ type: "scatter", mode: "lines", name: concepts.length > 1 ? `Pareto front: ${hover(concept)}` : "Pareto front",
+        x: line.map((p) => p.x.at), y: line.map((p) => p.y.at), line: { color: colour("rule"), width: 1.5 }, hoverinfo: "skip" });
+    }
   }
   traces.push(ends(all, "before", "unedited", "diamond-open", colour("soft")), ends(all, "retrained", "retrained without it", "star-open", colour("truth")));
   const run = ALONE ? RUNS[0] : BY_NAME.get(VIEW.run);
   if (run && Object.keys(run.checkpoints).length && all.some((p) => p.run === run)) traces.push(way(run, x, y, colour("ink")));
   const plot = document.getElementById("trade-plot");
-  const axis = (key) => ({ title: { text: `${MEASURES.get(key).words}${MEASURES.get(key).less ? " (less is better)" : ""}` } });
+  const axis = (key) => ({ title: { text: `${hover(MEASURES.get(key).words)}${MEASURES.get(key).less ? " (less is better)" : ""}` } });
   draw(plot, traces.filter((trace) => trace.x.length), { xaxis: axis(x), yaxis: axis(y) }).then(() => {
     if (!plot.on || plot.listens) return;
     plot.listens = true;
@@ -142,7 +146,7 @@ function renderTrade(place, runs) {
     make("label", { class: "over" }, "Across", select("x", x, measures)), make("label", { class: "over" }, "Up", select("y", y, measures)),
     groups ? make("label", { class: "over" }, "Colour and shape", select("colour", groups, DATA.differing.map((name) => [name, name]))) : "");
   place.replaceChildren(
-    ALONE ? "" : make("p", { class: "fine" }, `The Pareto front of ${all.length === 1 ? "1 run" : `${all.length} runs`}: no other run is better in one and as good in the other.${many ? " Intervals are drawn of these and of the run shown below." : ""}`),
+    ALONE ? "" : make("p", { class: "fine" }, `The Pareto front of ${all.length === 1 ? "1 run" : `${all.length} runs`}: no other run${concepts.length > 1 ? " of the same concept" : ""} is better in one and as good in the other.${many ? " Intervals are drawn of these and of the run shown below." : ""}`),
     make("table", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col", class: "text" }, "run"), ...[x, y].map((key) => make("th", { scope: "col", class: "tight" }, MEASURES.get(key).words)))),
       make("tbody", {}, [...best].reverse().map((p) => make("tr", {}, make("th", { scope: "row", class: "text long" }, runLink(p.run)),
         make("td", {}, plain(p.x.at, MEASURES.get(x).digits)), make("td", {}, plain(p.y.at, MEASURES.get(y).digits)))))));

@@ -5,12 +5,12 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from erase.errors import BadInput
-from erase.files import told_apart
+from erase.files import lines, told_apart
 from erase.record.key import INDIFFERENT, flat
 from erase.record.page.scores import Scores, read_scores
 from erase.record.run import Run
@@ -51,16 +51,21 @@ class Experiment:
 
 
 def find(runs: str | Sequence[str]) -> list[Path]:
-    """The folders that `runs` means: run folders, folders that hold some at any depth, or globs of either, each once."""
-    found: dict[Path, None] = {}
+    """The folders that `runs` means: run folders, folders that hold some at any depth, or globs of either, each once.
+
+    What is there as it is written is no glob, whatever its name.
+    """
+    found: dict[Path, Path] = {}
     for pattern in [runs] if isinstance(runs, str) else runs:
-        here: dict[Path, None] = {}
-        for place in sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True)):
-            here |= dict.fromkeys([Path(place)] if Path(place, "status.json").is_file() else _inside(Path(place)))
+        here: dict[Path, Path] = {}
+        named = Path(pattern).expanduser()
+        for place in [named] if named.exists() else map(Path, sorted(glob.glob(str(named), recursive=True))):
+            folders = [place] if (place / "status.json").is_file() else _inside(place)
+            here |= {folder.resolve(): folder for folder in folders}
         if not here:
             raise BadInput(f"runs={pattern} holds no run folder (a folder with a status.json).")
-        found |= here
-    return list(found)
+        found |= {at: folder for at, folder in here.items() if at not in found}
+    return list(found.values())
 
 
 def _inside(place: Path) -> list[Path]:
@@ -84,20 +89,28 @@ def read_all(folders: Iterable[Path]) -> list[Experiment]:
 def read(folder: Path, state: str | None = None) -> Experiment:
     """The run in `folder`; a run that reads itself, which is still running, says in which `state` it will be.
 
-    One damaged file makes a run `unreadable`, and hides no other.
+    A damaged file makes a run that has come to its end `unreadable`; one that has not says why. It hides no other.
     """
     try:
-        return _read(folder, state)
+        found = _begun(folder, state)
     except BROKEN as error:
-        return Experiment(folder, folder.resolve().name, "unreadable", f"{type(error).__name__}: {error}".splitlines()[0])
+        return Experiment(folder, folder.resolve().name, "unreadable", _said(error))
+    try:
+        return replace(found, **_came_out(folder))
+    except BROKEN as error:
+        return replace(found, state="unreadable", why=_said(error)) if found.state == "finished" else found
 
 
-def _read(folder: Path, state: str | None) -> Experiment:
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _begun(folder: Path, state: str | None) -> Experiment:
+    """What a run knew when it began, and how far it is."""
     status = Run.status(folder)
     state, why = (state, "") if state else Run.state(folder)
-    config, result = _json(folder / "config.json"), _json(folder / "metrics.json")
-    settings, chosen = config.get("settings", {}), _options(folder, config.get("settings", {}))
-    about = _json(folder / "edit" / "edit.json")
+    config = _json(folder / "config.json")
+    settings = config.get("settings", {})
     return Experiment(
         folder,
         folder.resolve().name,
@@ -105,18 +118,31 @@ def _read(folder: Path, state: str | None) -> Experiment:
         why or status.get("why", ""),
         status.get("started"),
         _command(folder, config.get("overrides", [])),
-        chosen,
+        _options(folder, settings),
         flat(settings),
-        list(settings.get("concept", {}).get("members", {})),
-        result.get("figures", {}) | _attacks(folder / "attacks"),
-        {int(step): figures for step, figures in result.get("checkpoints", {}).items()},
-        result.get("cost", {}),
-        result.get("lock", {}),
-        {name: about[name] for name in ("base", "base_hash", "concepts", "versions") if name in about},
-        _losses(folder / "training.csv"),
-        _choices(folder / "adversary.jsonl"),
-        read_scores(folder / "scores.parquet") if result else None,
+        _concepts(settings.get("concept", {})),
     )
+
+
+def _came_out(folder: Path) -> dict[str, Any]:
+    """The other fields of a run."""
+    result, about = _json(folder / "metrics.json"), _json(folder / "edit" / "edit.json")
+    return {
+        "figures": result.get("figures", {}) | _attacks(folder / "attacks"),
+        "checkpoints": {int(step): figures for step, figures in result.get("checkpoints", {}).items()},
+        "cost": result.get("cost", {}),
+        "lock": result.get("lock", {}),
+        "edit": {name: about[name] for name in ("base", "base_hash", "concepts", "versions") if name in about},
+        "losses": _losses(folder / "training.csv"),
+        "choices": _choices(folder / "adversary.jsonl"),
+        "scores": read_scores(folder / "scores.parquet") if result else None,
+    }
+
+
+def _concepts(concept: dict[str, Any]) -> list[str]:
+    """The names of what was erased; of one's own words, which have none, these words."""
+    names = list(concept.get("members", {}))
+    return [", ".join(concept["prompts"])] if names == ["custom"] and concept.get("prompts") else names
 
 
 VICTIMS = {"unedited": "before", "edited": "after", "retrained": "retrained"}
@@ -139,14 +165,24 @@ def _attacks(folder: Path) -> dict[str, dict[str, float]]:
 
 def differing(experiments: Sequence[Experiment]) -> list[str]:
     """What was chosen differently: config groups first, then fields that decide, in the config's order."""
+    begun = [e for e in experiments if e.settings]
     groups = dict.fromkeys(["concept", "method", *(name for e in experiments for name in e.chosen)])
-    fields = dict.fromkeys(k for e in experiments for k in e.settings if not _aside(k))
-    return [name for name in {**groups, **fields} if len({str(e.field(name)) for e in experiments if e.settings}) > 1]
+    fields = dict.fromkeys(k for e in begun for k in e.settings if not _aside(k))
+    return [name for name in {**groups, **fields} if _differs(name, begun)]
+
+
+def _differs(name: str, experiments: Sequence[Experiment]) -> bool:
+    """Whether a field has several values; one of a method or of a concept among the runs of the same."""
+    group = name.partition(".")[0] if name.startswith(("method.", "concept.")) else ""
+    values: dict[str, set[str]] = {}
+    for experiment in experiments:
+        values.setdefault(str(experiment.field(group)), set()).add(str(experiment.field(name)))
+    return any(len(found) > 1 for found in values.values())
 
 
 def _aside(name: str) -> bool:
-    """Whether a field is said by another (a class by its group, a concept's words by its name), or decides nothing."""
-    return name.endswith("_target_") or f"{name}.".startswith(("concept.", "method.", *(f"{i}." for i in INDIFFERENT)))
+    """Whether a field is said by another (a class by its group), or decides nothing."""
+    return name.endswith("_target_") or f"{name}.".startswith(("method.name.", *(f"{i}." for i in INDIFFERENT)))
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -158,8 +194,8 @@ def _options(folder: Path, settings: dict[str, Any]) -> dict[str, str]:
     path = folder / ".hydra" / "hydra.yaml"
     text = path.read_text() if path.is_file() else ""
     found = re.search(r"^    choices:\n((?:      .*\n)+)", text, re.M)  # a parser takes 30 ms a run
-    lines = [line.strip().partition(": ") for line in found[1].splitlines()] if found else []
-    options = {name: value for name, _, value in lines if "/" not in name and name != "concept" and value != "null"}
+    pairs = [line.strip().partition(": ") for line in found[1].splitlines()] if found else []
+    options = {name: value for name, _, value in pairs if "/" not in name and name != "concept" and value != "null"}
     classes = {name: node["_target_"] for name, node in settings.items() if isinstance(node, dict) and "_target_" in node}
     return {name: target.rpartition(".")[2].lower() for name, target in classes.items() if name != "logger"} | {
         name: value for name, value in options.items() if name != "logger"
@@ -179,19 +215,17 @@ def _command(folder: Path, overrides: Sequence[str]) -> str:
 
 def _losses(path: Path, most: int = 300) -> dict[str, list[float]]:
     """The columns of training.csv; of longer runs, means over as many neighbours as leave `most` rows."""
-    lines = path.read_text().splitlines() if path.is_file() else []
-    rows = [[float(value) for value in line.split(",")] for line in lines[1:] if line.count(",") == lines[0].count(",")]
+    head, *rest = lines(path) or [""]
+    rows = [[float(value) for value in line.split(",")] for line in rest if line.count(",") == head.count(",")]
     size = -(-len(rows) // most) or 1
     parts = [rows[at : at + size] for at in range(0, len(rows), size)]
     means = [[sum(column) / len(part) for column in zip(*part, strict=True)] for part in parts]
-    return dict(zip(lines[0].split(","), map(list, zip(*means, strict=True)), strict=True)) if means else {}
+    return dict(zip(head.split(","), map(list, zip(*means, strict=True)), strict=True)) if means else {}
 
 
 def _choices(path: Path) -> list[dict[str, Any]]:
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return [
-        {name: choice[name] for name in ("step", "chosen", "scores") if name in choice} for choice in map(json.loads, lines)
-    ]
+    choices = map(json.loads, lines(path))
+    return [{name: choice[name] for name in ("step", "chosen", "scores") if name in choice} for choice in choices]
 
 
 def _refused(place: Path) -> list[Experiment]:

@@ -140,7 +140,7 @@ function pictures(run) {
     gallery(cells, (cell) => {
       const grid = run.grids[`${cell.label} (${cell.role})`];
       return make("figure", { class: wide(cell) },
-        make("figcaption", {}, make("strong", {}, cell.label), make("span", {}, ROLES[cell.role], cell.head === "" ? "" : ` · ${shares(run, cell).map((share) => plain(share, 2)).join(" → ")}`)),
+        make("figcaption", {}, make("strong", {}, cell.label), make("span", {}, ROLES[cell.role], cell.head === "" || cell.label === "" ? "" : ` · ${shares(run, cell).map((share) => plain(share, 2)).join(" → ")}`)),
         rowsOf(run, cell.role).map((words, at) => strip(words, grid[at], cell.label)), prompts(cell));
     })];
 }
@@ -152,10 +152,11 @@ function held(run) {
   const times = (name) => run.choices.filter((choice) => choice.chosen.includes(name)).length;
   names.sort((a, b) => times(b) - times(a) || a.localeCompare(b));
   const rank = (name, choice) => choice.chosen.indexOf(name) + 1;
+  const highest = (name) => Math.max(...run.choices.filter((choice) => rank(name, choice)).map((choice) => choice.scores[rank(name, choice) - 1]));
   return [heading("What was held"),
-    make("p", {}, "The concepts that the preservation chose, and so were held, from each step on: 1 is its first. An adversary's first is the one that the edit hurt most."),
-    boxed(make("table", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col", class: "text" }, "concept"), run.choices.map((choice) => make("th", { scope: "col", class: "rank" }, String(choice.step))))),
-      make("tbody", {}, names.map((name) => make("tr", {}, make("th", { scope: "row", class: "text" }, name),
+    make("p", {}, "The concepts that the preservation chose, and so were held, from each step on: 1 is its first. The score is what it chose them by, at its highest; an adversary's says how much the edit hurts them."),
+    boxed(make("table", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col", class: "text" }, "concept"), make("th", { scope: "col", class: "tight" }, "score"), run.choices.map((choice) => make("th", { scope: "col", class: "rank" }, String(choice.step))))),
+      make("tbody", {}, names.map((name) => make("tr", {}, make("th", { scope: "row", class: "text" }, name), make("td", {}, exact(highest(name))),
         run.choices.map((choice) => make("td", { class: `rank ${rank(name, choice) ? "on" : ""}` }, rank(name, choice) ? String(rank(name, choice)) : "")))))), "what was held")];
 }
 

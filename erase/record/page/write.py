@@ -86,6 +86,8 @@ def _run(
     scores: "_Numbered",
 ) -> dict[str, Any]:
     e, judged = experiment, experiment.scores
+    # other protocols' intervals are of prompts, or their labels of parts: a byte a picture does not tell these
+    again = str(e.settings.get("protocol._target_")).endswith(".Drawings")
 
     def numbered(values: npt.NDArray[np.uint8] | None) -> int | None:
         return None if values is None else scores.of(base64.b64encode(values.tobytes()).decode())
@@ -112,6 +114,7 @@ def _run(
         }
         if judged
         else None,
+        "again": again,
         "grids": grids,
     }
 
@@ -143,9 +146,18 @@ def _rounded(value: Any) -> Any:
     return value
 
 
+def _worded(value: Any) -> Any:
+    """What else JSON cannot say, such as a setting that is infinite, in words."""
+    if isinstance(value, dict):
+        return {k: _worded(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_worded(v) for v in value]
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
+
+
 def _quoted(content: Any) -> Markup:
     """JSON for a script block: nothing in it can end the block, or begin another."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
+    text = json.dumps(_worded(content), ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
