@@ -5,6 +5,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -77,7 +78,7 @@ class Victims:
         asked = {n: self.config[n] for n in ("start", "prompts", "batch", "seed")}
         asked |= {"attack": OmegaConf.to_container(self.config.attack, resolve=True), "protocol": self.protocol.lock}
         about = {"attack": self.choice, "model": victim, "victim": model.hash, "settings": asked}
-        about |= {"judge": self.judge.hash, "code": code()}
+        about |= {"judge": self.judge.hash, "jobs": told({"jobs": [asdict(job) for job in self.jobs]}), "code": code()}
         own = self.folder / "attacks"
         folder = own if victim == "edited" else self.cache / "attacks" / told(about)
         if done := (kept := own / f"{name}.json").exists():

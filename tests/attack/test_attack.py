@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import forked
@@ -86,6 +87,22 @@ def test_three_victims_and_a_table(tracked: Path, command: Command, model: Stabl
     other = command("attack", f"run={run}", "attack=paraphrase", "prompts=2", "attack.rounds=3")
     assert other.returncode == 2
     assert "settings.attack.rounds was 2 and is 3" in other.stderr
+
+
+def test_the_unedited_model_is_attacked_anew_for_another_concept(run: Path, command: Command, tmp_path: Path):
+    """One cache, one model, one attack: what is shared is only shared by runs of the same prompts."""
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    about = other / "edit" / "edit.json"
+    nudity = {"name": "nudity", "prompts": ["nude", "a naked woman"], "synonyms": ["naked"]}
+    about.write_text(json.dumps({**json.loads(about.read_text()), "concepts": [nudity]}))
+    labels = []
+    for folder in (run, other):
+        done = command("attack", f"run={folder}", "attack=paraphrase", *QUICK, "attack.rounds=1", "victim=unedited")
+        assert done.returncode == 0, done.stderr
+        lines = (folder / "attacks" / "paraphrase-unedited.jsonl").read_text().splitlines()
+        labels.append({json.loads(line)["label"] for line in lines})
+    assert labels == [{"church"}, {"nude"}]
 
 
 def test_killed_and_resumed_is_the_same(run: Path, command: Command, cache: Path, tmp_path: Path):
