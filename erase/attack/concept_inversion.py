@@ -81,7 +81,7 @@ class ConceptInversion(Attack):
             noise = torch.randn((self.batch, *model.latent_shape), generator=rng).to(value.device)
             x_t = scheduler.add_noise(self.ground.targets[rows].to(value.device), noise, t)
             said = model.predict(x_t, t, self._heard(rows, value))
-            (value.grad,) = torch.autograd.grad((said - noise).square().mean(), value)
+            (value.grad,) = model.gradients((said - noise).square().mean(), [value])
             adam.step()
         state = adam.state[value]
         found = torch.stack([value.detach(), state["exp_avg"], state["exp_avg_sq"]]).cpu()[None]
