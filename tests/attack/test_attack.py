@@ -13,6 +13,8 @@ from conftest import Command, retrain
 from page_file import Page
 from wandb_file import records
 
+from erase.attack import Ground, Turn
+from erase.attack.paraphrase import Paraphrase
 from erase.attack.victim import Victims, jobs
 from erase.concept import Concept, says
 from erase.errors import BadInput
@@ -216,6 +218,18 @@ def test_starts_leave_the_concept_out_and_paraphrases_say_it_otherwise(name: str
         assert len(job.others) > 8
         assert not any(says(other, concept) for other in job.others)
     assert [job.start for job in jobs([concept], protocol, Judge(), "named")] == [job.named for job in found]
+
+
+def test_no_wording_is_tried_twice(tmp_path: Path):
+    found = jobs([Concept("tench", ("tench",))], Protocol(15, 1, 1, 4.0), Judge(), "unnamed")
+    attack = Paraphrase(rounds=64)
+    attack.open(Ground(None, found, torch.empty(0), 0))  # type: ignore[arg-type]
+    turn, said = Turn(found[4]), []
+    while not attack.spent(turn):
+        said += attack.advance([turn])[0]
+        turn.round += 1
+    assert sorted(said) == sorted(found[4].others)
+    assert len({*attack.advance([Turn(job) for job in found])[0]}) == 15
 
 
 def test_targets_are_drawn_a_batch_at_a_time(model: StableDiffusion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
