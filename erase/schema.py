@@ -119,6 +119,9 @@ class Attack:
     """`python -m erase.attack`."""
 
     attack: Any = MISSING
+    judge: Any = None
+    protocol: Any = None
+    trainer: Any = MISSING
     run: str = MISSING
     victim: Any = "edited"
     start: str = "unnamed"
@@ -126,7 +129,6 @@ class Attack:
     batch: int = 16
     seed: int = 0
     name: str | None = None
-    device: str = "auto"
     cache: str = MISSING
 
 

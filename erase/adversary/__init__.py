@@ -21,6 +21,10 @@ class Adversary(Protocol):
         May look at the edited model. What is found has no gradient, what the text encoder makes of it has.
         """
 
+    def errors(self) -> dict[str, Tensor]:
+        """What to write down of the last attack, once: its error at its first step (`attack_before`) and at its last
+        (`attack_after`), each at a point of its own; empty where there was none, or a step alone, which cannot tell."""
+
     def state_dict(self) -> dict[str, Tensor]:
         """All that a resumed run needs."""
 
@@ -36,6 +40,9 @@ class Nobody:
 
     def attack(self, prompts: Sequence[str], step: int) -> None:
         return None
+
+    def errors(self) -> dict[str, Tensor]:
+        return {}
 
     def state_dict(self) -> dict[str, Tensor]:
         return {}

@@ -17,7 +17,8 @@ COMPATS = ("none", "published")
 
 class SoftPrompt:
     """AdvUnlearn's inner minimum (Zhang et al. 2024, arXiv 2405.15234): c* = argmin over free tokens of
-    ‖ε_θ'(x_t, c*) − ε_θ(x_t, c_e)‖², by `steps` steps of Adam, or of the gradient's sign (`signed`).
+    ‖ε_θ'(x_t, c*) − ε_θ(x_t, c_e)‖², by `steps` steps of Adam on the gradient, or on its sign alone (`signed`): of those the
+    first is `step_size` along the sign, later ones are as long as signs agree.
 
     Every step is at a point of its own on the erased prompt's trajectory. What the frozen model says there is known: a step
     is 1 F and 1 B a prompt. Only the tokens' embeddings get a gradient. The released code has no ball around where they
@@ -55,7 +56,9 @@ class SoftPrompt:
         self.slots = Slots(kind, tokens, by_words=self.published)
         self.steps, self.step_size, self.signed, self.budget = steps, step_size, signed, budget
         self.init, self.every, self.warmup = init, every, warmup
-        self.found: Tensor | None = None  # (rows, size, width), at the last attack
+        self.found: dict[tuple[int, str], tuple[int, Tensor]] = {}
+        """By how often a prompt stood before in its batch, and itself: the update of its last attack, tokens (size, width)."""
+        self.seen: list[Tensor] = []  # the error at each step of the last attack
 
     def open(self, task: Task, steps: int) -> None:
         self.first = int(self.warmup * steps)
@@ -64,24 +67,32 @@ class SoftPrompt:
         self.task, self.size = task, self.slots.size(task.model, task.prompts, "adversary.tokens")
 
     def attack(self, prompts: Sequence[str], step: int) -> Conditioning | None:
-        """Free tokens found anew every `every` updates after the warm-up; between, a row keeps those that it had."""
+        """Free tokens found anew every `every` updates after the warm-up; between, a prompt keeps those that it has by then."""
         if step < self.first:
             return None
-        if self.found is None or len(self.found) != len(prompts) or (step - self.first) % self.every == 0:
-            self.found = self.search(prompts, step, self.begin(len(prompts), step))
-        return self.slots.heard(self.task.model, prompts, self.found)
-
-    def begin(self, rows: int, step: int) -> Tensor:
-        """Where a search begins, (rows, size, width): random tokens of the vocabulary, the last found, or nothing added."""
+        due = step - (step - self.first) % self.every
+        keys = [(prompts[:i].count(prompt), prompt) for i, prompt in enumerate(prompts)]
+        stale = [i for i, key in enumerate(keys) if key not in self.found or self.found[key][0] < due]
+        if stale:
+            found = self.search([prompts[i] for i in stale], step, self.begin(keys, step)[stale])
+            self.found |= {keys[i]: (step, tokens) for i, tokens in zip(stale, found, strict=True)}
         model = self.task.model
-        if self.init == "latest" and self.found is not None and len(self.found) == rows:
-            return self.found
-        drawn = torch.randint(len(model.ordinary), (rows, self.size), generator=stream(self.task.seed, "attack tokens", step))
+        return self.slots.heard(model, prompts, torch.stack([self.found[key][1].to(model.device) for key in keys]))
+
+    def begin(self, keys: Sequence[tuple[int, str]], step: int) -> Tensor:
+        """Where searches begin, (rows, size, width): random tokens of the vocabulary, the last found, or nothing added."""
+        model = self.task.model
+        asked = (len(keys), self.size)
+        drawn = torch.randint(len(model.ordinary), asked, generator=stream(self.task.seed, "attack tokens", step))
         start = model.embed(model.ordinary[drawn].to(model.device)).detach()
-        return torch.zeros_like(start) if self.slots.kind == "added" and not self.published else start
+        if self.slots.kind == "added" and not self.published:
+            start = torch.zeros_like(start)
+        known = self.found if self.init == "latest" else {}
+        return torch.stack([known[key][1].to(row) if key in known else row for key, row in zip(keys, start, strict=True)])
 
     def search(self, prompts: Sequence[str], step: int, start: Tensor) -> Tensor:
         """The free tokens (rows, size, width) to which `steps` steps lead from `start`."""
+        self.seen = []
         free = before = start.clone().requires_grad_()
         adam = torch.optim.Adam([free], self.step_size)
         for k in range(self.steps):
@@ -99,10 +110,17 @@ class SoftPrompt:
         model, loss = self.task.model, self.task.loss
         at = self.task.latents.draw(prompts, f"attack {k}", step, empty=False)
         said = model.predict(at.x_t, at.t, self.slots.heard(model, prompts, free))
-        return model.gradients(loss.each(said, at.conditional, at.snr).sum(), [free])[0]
+        each = loss.each(said, at.conditional, at.snr)
+        self.seen.append(each.detach().mean())
+        return model.gradients(each.sum(), [free])[0]
+
+    def errors(self) -> dict[str, Tensor]:
+        seen, self.seen = self.seen, []
+        return {"attack_before": seen[0], "attack_after": seen[-1]} if len(seen) > 1 else {}
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {} if self.found is None else {"found": self.found}
+        return {f"{at} {before} {prompt}": tokens for (before, prompt), (at, tokens) in self.found.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        self.found = state.get("found")
+        told = [(name.split(" ", 2), tokens) for name, tokens in state.items()]
+        self.found = {(int(before), prompt): (int(at), tokens) for (at, before, prompt), tokens in told}

@@ -56,7 +56,7 @@ class Attack(ABC):
     """An attacker, who is asked in rounds, for many jobs at once, until the judge sees the concept or `rounds` are over.
 
     All that it draws must be a function of the ground's seed, the job and the round. What it keeps stands in a turn's `state`
-    or in its own `state_dict`, on the CPU: it may be killed between any two rounds.
+    or in its own `state_dict`, on the CPU: it may be killed between any two calls of `advance`.
     """
 
     rounds: int
@@ -67,8 +67,15 @@ class Attack(ABC):
         self.ground = ground
 
     @abstractmethod
-    def advance(self, turns: Sequence[Turn]) -> tuple[list[str], Conditioning | None]:
-        """Go on with each of `turns`; what is to be drawn for each, and, where text does not say it, what is heard."""
+    def advance(self, turns: Sequence[Turn]) -> tuple[list[str], Conditioning | None] | None:
+        """Go on with each of `turns`; what is to be drawn for each, and, where text does not say it, what is heard.
+
+        None in the midst of a round, where all is kept and nothing judged: it is asked again with the same turns.
+        """
+
+    def spent(self, turn: Turn) -> bool:
+        """Whether a turn of so many rounds is over."""
+        return turn.round >= self.rounds
 
     def state_dict(self) -> dict[str, Tensor]:
         """What is kept for all jobs together."""
@@ -89,6 +96,6 @@ def budgeted(budget: str, budgets: Mapping[str, Mapping[str, Any]], **given: Any
         raise BadInput(f"attack.budget={budget} is not one of: {', '.join(budgets)}.")
     found = {**budgets[budget], **{name: value for name, value in given.items() if value is not None}}
     for name, value in found.items():
-        if not value > 0:
-            raise BadInput(f"attack.{name}={value} must be greater than 0.")
+        if not (value >= 0 if name == "weight_decay" else value > 0):
+            raise BadInput(f"attack.{name}={value} must be {'at least' if name == 'weight_decay' else 'greater than'} 0.")
     return found

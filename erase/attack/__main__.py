@@ -1,13 +1,14 @@
 """Try to bring an erased concept back. `python -m erase.attack --help`."""
 
 import json
+import re
+from functools import partial
 
 from omegaconf import DictConfig, OmegaConf
 
 from erase import schema
 from erase.command import build, command
 
-VICTIMS = ("edited", "unedited", "retrained")
 STARTS = ("unnamed", "named")
 
 
@@ -16,7 +17,7 @@ def main(config: DictConfig) -> None:
     """Attack each victim that `config` names, and print what this attack has done to the run by now."""
     from hydra.core.hydra_config import HydraConfig
 
-    from erase.attack.victim import Victims
+    from erase.attack.victim import VICTIMS, Victims
     from erase.errors import BadInput
     from erase.model.edit import Edit
     from erase.record.console import attack_table
@@ -34,20 +35,19 @@ def main(config: DictConfig) -> None:
             raise BadInput(f"{name}={config[name]} must be from 1 to {most}.")
     run = Run.existing(config.run)
     choice = HydraConfig.get().runtime.choices["attack"]
-    name = config.name or choice
-    attacked = Victims(run.folder, Edit.load(run.folder), config, choice, lambda: build(config.attack, "attack"))
-    attacked.check(victims)
-    new = [attacked.siege(victim, named(name, victim)) for victim in victims]
-    paths = {v: run.folder / "attacks" / f"{named(name, v)}.json" for v in VICTIMS}
+    name, trainer = config.name or choice, build(config.trainer, "trainer")
+    if not re.fullmatch(r"\w[\w.=+-]*", name) or name.endswith(tuple(f"-{victim}" for victim in VICTIMS)):
+        raise BadInput(f"name={name} must be letters, digits and any of _ . = + -, and not end in -{', -'.join(VICTIMS)}.")
+    with trainer:
+        made = partial(build, config.attack, "attack")
+        attacked = Victims(run.folder, Edit.load(run.folder), config, name, choice, trainer, made)
+        attacked.check(victims)
+        new = [attacked.siege(victim) for victim in victims]
+    results = {victim: attacked.path(victim) for victim in VICTIMS}
     write([experiment := read(run.folder)], run.folder / "report.html")
-    attack_table(name, run.folder, {v: json.loads(path.read_text()) for v, path in paths.items() if path.exists()})
+    attack_table(name, run.folder, {v: json.loads(path.read_text()) for v, path in results.items() if path.exists()})
     if any(new):
         attacked.tell({n: f for n, f in experiment.figures.items() if n.startswith("attack/")})
-
-
-def named(name: str, victim: str) -> str:
-    """What the files of an attack on `victim` are called."""
-    return name if victim == "edited" else f"{name}-{victim}"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """This file is concept inversion: a new word, learnt from pictures of the concept, that brings it back."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -16,6 +17,8 @@ BUDGETS = {
     "published": {"tokens": 1, "rounds": 1, "updates": 5000, "batch": 16, "step_size": 0.08},
 }
 DECAY = 0.01
+PART = 100
+"""Updates after which all is kept, whatever a round has."""
 
 
 class ConceptInversion(Attack):
@@ -39,7 +42,8 @@ class ConceptInversion(Attack):
         found = budgeted(budget, BUDGETS, **given, step_size=step_size)
         self.rounds, self.updates, self.batch, self.step_size = (found[n] for n in ("rounds", "updates", "batch", "step_size"))
         self.slots = Slots("prefix", found["tokens"])
-        self.learnt: dict[str, Tensor] = {}  # by label, (rounds, 3, tokens, width): the word and Adam's means after each
+        self.parts = math.ceil(self.updates / PART)  # of a round
+        self.learnt: dict[str, Tensor] = {}  # by label, (parts, 3, tokens, width): the word and Adam's means after each
 
     def open(self, ground: Ground) -> None:
         super().open(ground)
@@ -54,34 +58,39 @@ class ConceptInversion(Attack):
         before, _, after = f" {named} ".partition(f" {said[0] if said else named} ")
         return before.strip(), after.strip()
 
-    def advance(self, turns: Sequence[Turn]) -> tuple[list[str], Conditioning]:
-        model = self.ground.model
-        for label in {turn.job.label for turn in turns}:
-            for round_ in range(max(turn.round for turn in turns if turn.job.label == label) + 1):
-                if round_ >= len(self.learnt.get(label, ())):
-                    self.learn(label, round_)
-        values = torch.stack([self.learnt[turn.job.label][turn.round, 0] for turn in turns])
+    def advance(self, turns: Sequence[Turn]) -> tuple[list[str], Conditioning] | None:
+        wanted = {t.job.label: self.parts * max(o.round + 1 for o in turns if o.job.label == t.job.label) for t in turns}
+        for label, parts in wanted.items():
+            if len(self.learnt.get(label, ())) < parts:
+                self.learn(label)
+        if any(len(self.learnt[label]) < parts for label, parts in wanted.items()):
+            return None
+        values = torch.stack([self.learnt[turn.job.label][self.parts * (turn.round + 1) - 1, 0] for turn in turns])
         starts = [turn.job.start for turn in turns]
-        return [f"{_token(turn.job.label)} {turn.job.start}" for turn in turns], self.slots.heard(model, starts, values)
+        return [f"{_token(turn.job.label)} {turn.job.start}" for turn in turns], self.slots.heard(
+            self.ground.model, starts, values
+        )
 
-    def learn(self, label: str, round_: int) -> None:
-        """One round of textual inversion for `label`, from where the last one ended."""
+    def learn(self, label: str) -> None:
+        """One part of textual inversion for `label`, from where the last one ended."""
         model, scheduler, own = self.ground.model, self.ground.model.noise_scheduler, self.learnt.get(label)
+        round_, part = divmod(0 if own is None else len(own), self.parts)
+        first = round_ * self.updates + part * PART
         jobs = [job.number for job in self.ground.jobs if job.label == label]
         word = model.table.detach().float().mean(0).expand(self.slots.count, -1) if own is None else own[-1, 0]
         value = word.clone().to(model.device).requires_grad_()
         adam = torch.optim.AdamW([value], self.step_size, weight_decay=DECAY)
         if own is not None:
-            made = torch.tensor(float(round_ * self.updates))
-            adam.state[value] = {"step": made, "exp_avg": own[-1, 1].to(value), "exp_avg_sq": own[-1, 2].to(value)}
-        for update in range(round_ * self.updates, (round_ + 1) * self.updates):
+            means = {"exp_avg": own[-1, 1].to(value, copy=True), "exp_avg_sq": own[-1, 2].to(value, copy=True)}
+            adam.state[value] = {"step": torch.tensor(float(first)), **means}
+        for update in range(first, min(first + PART, (round_ + 1) * self.updates)):
             rng = stream(self.ground.seed, f"concept_inversion {label}", update)
             rows = [jobs[i] for i in torch.randint(len(jobs), (self.batch,), generator=rng)]
             t = torch.randint(scheduler.config.num_train_timesteps, (self.batch,), generator=rng).to(value.device)
             noise = torch.randn((self.batch, *model.latent_shape), generator=rng).to(value.device)
             x_t = scheduler.add_noise(self.ground.targets[rows].to(value.device), noise, t)
             said = model.predict(x_t, t, self._heard(rows, value))
-            (value.grad,) = torch.autograd.grad((said - noise).square().mean(), value)
+            (value.grad,) = model.gradients((said - noise).square().mean(), [value])
             adam.step()
         state = adam.state[value]
         found = torch.stack([value.detach(), state["exp_avg"], state["exp_avg_sq"]]).cpu()[None]

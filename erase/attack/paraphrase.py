@@ -12,7 +12,7 @@ BUDGETS = {"miniature": {"rounds": 8}, "published": {"rounds": 64}}
 class Paraphrase(Attack):
     """Says the concept in words that no erasing config has: held-out synonyms, in templates, places and styles.
 
-    It needs neither weights nor gradients. Each job begins at another of them and tries `rounds`, one after the other.
+    It needs neither weights nor gradients. Jobs begin spread over them; each tries `rounds`, one after the other, none twice.
     """
 
     targets = False
@@ -26,4 +26,11 @@ class Paraphrase(Attack):
             raise BadInput(f"attack=paraphrase knows no other words for {mute}: attack=unlearn_diff or concept_inversion.")
 
     def advance(self, turns: Sequence[Turn]) -> tuple[list[str], None]:
-        return [t.job.others[(t.job.number + t.round * len(self.ground.jobs)) % len(t.job.others)] for t in turns], None
+        return [self._wording(turn) for turn in turns], None
+
+    def _wording(self, turn: Turn) -> str:
+        others = turn.job.others
+        return others[(turn.job.number * len(others) // len(self.ground.jobs) + turn.round) % len(others)]
+
+    def spent(self, turn: Turn) -> bool:
+        return turn.round >= min(self.rounds, len(turn.job.others))

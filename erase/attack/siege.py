@@ -29,7 +29,8 @@ class Siege:
 
     First the judge looks at what the victim makes of each prompt's own words (`without`), and of where the attack begins
     (`start`: what shows the concept there is the attack's without a step). Then up to `batch` prompts advance together. One
-    that succeeds makes room for the next. After every round all is kept: a killed siege goes on to the same bits on a CPU.
+    that succeeds makes room for the next. Whenever they have advanced all is kept: a killed siege goes on to the same bits on a
+    CPU.
 
     `about` says what the results depend on; a folder that holds those of something else is not touched.
     """
@@ -63,7 +64,7 @@ class Siege:
         if self.kept.exists():
             self._load()
         began = time.time() - self.seconds
-        jobs, model = self.ground.jobs, self.ground.model
+        jobs = self.ground.jobs
         if not self.seen:
             self.seen = {"without": self._look([j.named for j in jobs]), "start": self._look([j.start for j in jobs])}
             for job in jobs:
@@ -74,17 +75,21 @@ class Siege:
                 busy = {turn.job.number for turn in self.turns}
                 waiting = [Turn(job) for job in jobs if job.number not in self.done and job.number not in busy]
                 self.turns += waiting[: self.batch - len(self.turns)]
-                texts, heard = self.attack.advance(self.turns)
-                hits = self._judged(heard or model.prompt(texts), [turn.job for turn in self.turns])
-                for turn, text, hit in zip(self.turns, texts, hits, strict=True):
-                    turn.round += 1
-                    if hit or turn.round == self.attack.rounds:
-                        self._end(turn, text, alone=hit)
-                        bar.update()
-                self.turns = [turn for turn in self.turns if turn.job.number not in self.done]
+                if advanced := self.attack.advance(self.turns):
+                    self._close(*advanced)
+                    bar.update(len(self.done) - bar.n)
                 self.seconds = time.time() - began
                 self._save()
         return self._finish()
+
+    def _close(self, texts: Sequence[str], heard: Conditioning | None) -> None:
+        """End a round with the judge's look at `texts`, or what is `heard` in their place; who succeeded, or is spent, ends."""
+        hits = self._judged(heard or self.ground.model.prompt(texts), [turn.job for turn in self.turns])
+        for turn, text, hit in zip(self.turns, texts, hits, strict=True):
+            turn.round += 1
+            if hit or self.attack.spent(turn):
+                self._end(turn, text, alone=hit)
+        self.turns = [turn for turn in self.turns if turn.job.number not in self.done]
 
     def _look(self, prompts: Sequence[str]) -> list[bool]:
         jobs, found = self.ground.jobs, []

@@ -69,7 +69,7 @@ class UnlearnDiff(Attack):
             heard = self.slots.heard(model, [turn.job.start for turn in turns], values)
             said = model.predict(scheduler.add_noise(targets, noise, t), t, heard)
             error = (said - noise).square().mean((1, 2, 3)).sum()
-            (gradient,) = torch.autograd.grad(error, values)
+            (gradient,) = model.gradients(error, [values])
             made = torch.tensor([turn.round * self.iterations + i + 1 for turn in turns], device=device)
             self.step(kept, (gradient @ self.embeddings.T).clamp(-1, 1), made)
         for row, turn in enumerate(turns):

@@ -3,9 +3,11 @@
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -24,37 +26,71 @@ from erase.model.text_to_image import TextToImage
 from erase.protocol.drawings import Drawings as Protocol
 from erase.record.key import code
 from erase.record.tracking import Tracker
-from erase.trainer import device_of
+from erase.trainer import Trainer
+
+VICTIMS = ("edited", "unedited", "retrained")
 
 
 class Victims:
-    """The three models of one run, and an attack on each, which `make` makes.
+    """The three models of one run, and an attack on each, which `make` makes and whose files are called `name`.
 
     The edited model's results lie in the run's `attacks/`. Those of the others are the same for all runs of the concept: they
-    are made in the cache, by whoever comes first, and copied.
+    are made in the cache, by whoever comes first, and copied. Prompts and judge are the run's own unless `config` names others.
     """
 
-    def __init__(self, folder: Path, edit: Edit, config: DictConfig, choice: str, make: Callable[[], Attack]) -> None:
-        self.folder, self.edit, self.config, self.choice, self.make = folder, edit, config, choice, make
+    def __init__(
+        self, folder: Path, edit: Edit, config: DictConfig, name: str, choice: str, trainer: Trainer, make: Callable[[], Attack]
+    ) -> None:
+        self.folder, self.edit, self.config, self.name, self.choice, self.make = folder, edit, config, name, choice, make
         make()  # a wrong number is refused here
-        self.device = device_of(config.device, "device")
+        self.device, self.precision = trainer.device, trainer.precision
         self.settings = edit.about["config"]
         self.concepts = [Concept.read(c) for c in edit.about["concepts"]]
-        drawn = OmegaConf.create({**self.settings["protocol"], "images": config.prompts})
-        self.protocol: Protocol = build(drawn, "protocol")
-        judge: Judge = build(OmegaConf.create(self.settings["judge"]), "judge")
-        self.judge = judge.among(self.protocol.questions(self.concepts)).to(self.device)
-        self.jobs = jobs(self.concepts, self.protocol, self.judge, config.start)
+        protocol = build(OmegaConf.create(config.protocol or self.settings["protocol"]), "protocol")
+        if not isinstance(protocol, Protocol):
+            asked = type(protocol).__name__.lower()
+            raise BadInput(f"protocol={asked} does not say from which prompts an attack begins: protocol=quick or full.")
+        protocol.images = config.prompts
+        judge: Judge = build(OmegaConf.create(config.judge or self.settings["judge"]), "judge")
+        self.protocol, self.judge = protocol, judge.among(protocol.questions(self.concepts)).to(self.device)
+        self.jobs = jobs(self.concepts, protocol, self.judge, config.start)
         self.cache = Path(config.cache).expanduser()
+        self.ready: TextToImage | None = None  # loaded already, and not attacked yet
+
+    def path(self, victim: str) -> Path:
+        """Where the figures of the attack on `victim` are; its lines lie beside them."""
+        called = self.name if victim == "edited" else f"{self.name}-{victim}"
+        return self.folder / "attacks" / f"{called}.json"
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """All that results depend on besides the victim."""
+        settings: dict[str, Any] = {n: self.config[n] for n in ("start", "prompts", "batch", "seed")}
+        settings |= {"attack": OmegaConf.to_container(self.config.attack, resolve=True), "protocol": self.protocol.lock}
+        settings |= {"thresholds": list(self.judge.thresholds), "precision": str(self.precision).removeprefix("torch.")}
+        made = {"jobs": told({"jobs": [asdict(job) for job in self.jobs]}), "judge": self.judge.hash, "code": code()}
+        return {"attack": self.choice, "settings": settings, **made}
 
     def model(self) -> TextToImage:
-        model: TextToImage = build(OmegaConf.create(self.settings["model"]), "model")
-        return model
+        """The unedited model, fresh. BadInput where the judge knows nothing of what it draws."""
+        made: TextToImage = self.ready or build(OmegaConf.create(self.settings["model"]), "model", precision=self.precision)
+        self.ready = None
+        self.judge.suit(made)
+        return made
 
     def check(self, victims: Sequence[str]) -> None:
-        """BadInput where one of `victims` is not there."""
+        """BadInput where one of `victims` is not there, or what is to stand beside their results was asked something else."""
+        for path in filter(Path.exists, map(self.path, VICTIMS)):
+            self._same(self.asked, path)
         if "retrained" in victims:
-            self._truth(self.model())
+            model = self.model()
+            self._truth(model)
+            self.ready = model
+
+    @staticmethod
+    def _same(about: Mapping[str, Any], path: Path) -> None:
+        kept = json.loads(path.read_text())
+        same({name: kept.get(name) for name in about}, about, path)
 
     def _truth(self, model: TextToImage) -> Edit:
         labels = {job.label for job in self.jobs}
@@ -62,10 +98,10 @@ class Victims:
             return Edit(model.weights_of(found))
         raise BadInput(f"victim=retrained: no network was trained without {', '.join(sorted(labels))} in {model.truth_folder}.")
 
-    def siege(self, victim: str, name: str) -> bool:
+    def siege(self, victim: str) -> bool:
         """Attack `victim` until it is done, and say whether the run has something new of it.
 
-        BadInput where files of this `name` hold something else's results.
+        BadInput where files of this name hold something else's results.
         """
         model = self.model()
         model.to(self.device)
@@ -73,16 +109,13 @@ class Victims:
         targets = self._targets(model) if attack.targets else torch.empty(0)
         if victim != "unedited":
             model.become(self.edit if victim == "edited" else self._truth(model))
+        model.move(())  # in the run's precision
         model.cost.forwards = 0
-        asked = {n: self.config[n] for n in ("start", "prompts", "batch", "seed")}
-        asked |= {"attack": OmegaConf.to_container(self.config.attack, resolve=True), "protocol": self.protocol.lock}
-        about = {"attack": self.choice, "model": victim, "victim": model.hash, "settings": asked}
-        about |= {"judge": self.judge.hash, "code": code()}
-        own = self.folder / "attacks"
-        folder = own if victim == "edited" else self.cache / "attacks" / told(about)
-        if done := (kept := own / f"{name}.json").exists():
-            result = json.loads(kept.read_text())
-            same({n: result[n] for n in about}, about, kept)
+        about = {**self.asked, "model": victim, "victim": model.hash}
+        kept = self.path(victim)
+        if done := kept.exists():
+            self._same(about, kept)
+        folder = kept.parent if victim == "edited" else self.cache / "attacks" / told(about)
         ground = Ground(model, self.jobs, targets, self.config.seed)
         with ExitStack() as held:
             folder.mkdir(parents=True, exist_ok=True)
@@ -90,13 +123,13 @@ class Victims:
                 held.enter_context(FileLock(folder / ".lock", timeout=1 if victim == "edited" else -1))
             except Timeout:
                 raise Busy(f"{folder} belongs to an attack that still works: wait for it or end it first.") from None
-            called = name if victim == "edited" else victim  # whatever a run calls it
+            called = kept.stem if victim == "edited" else victim  # whatever a run calls it
             if not (folder / f"{called}.json").exists():
                 Siege(ground, attack, self.judge, self.protocol, self.config.batch, folder, called, about).run()
         if victim != "edited":
-            own.mkdir(exist_ok=True)
+            kept.parent.mkdir(exist_ok=True)
             for path in folder.glob(f"{called}*"):
-                shutil.copy(path, own / path.name.replace(called, name, 1))
+                shutil.copy(path, kept.parent / path.name.replace(called, kept.stem, 1))
         return not done
 
     def tell(self, figures: dict[str, dict[str, float]]) -> None:
@@ -115,14 +148,18 @@ class Victims:
 
     def _targets(self, model: TextToImage) -> Tensor:
         """Latents of the unedited model's pictures of every job's own words, drawn once."""
-        prompts, seeds = [job.named for job in self.jobs], [job.seed for job in self.jobs]
-        steps, scale = self.protocol.steps, self.protocol.guidance_scale
-        what = {"prompts": prompts, "seeds": seeds, "steps": steps, "scale": scale, **model.depends_on}
+        steps, scale, size = self.protocol.steps, self.protocol.guidance_scale, self.config.batch
+        parts = [self.jobs[at : at + size] for at in range(0, len(self.jobs), size)]
+        asked = [([job.named for job in part], [job.seed for job in part]) for part in parts]
 
         def draw() -> dict[str, Tensor]:
-            *_, last = model.trajectory(model.prompt(prompts), model.noise(seeds), steps, scale, edited=False)
-            return {"latents": last.x_t.cpu()}
+            made = []
+            for prompts, seeds in asked:
+                *_, last = model.trajectory(model.prompt(prompts), model.noise(seeds), steps, scale, edited=False)
+                made.append(last.x_t.cpu())
+            return {"latents": torch.cat(made)}
 
+        what = {"asked": asked, "steps": steps, "scale": scale, **model.depends_on}
         return once(self.cache / "targets" / f"{told(what)}.safetensors", draw)["latents"]
 
 

@@ -21,12 +21,24 @@ LICENCES = {
 }
 """Of bases, by where they lie: what is made from one stays under its own."""
 
+ADDED = """```python
+import torch
+from safetensors.torch import load_file
+
+named = dict(pipe.text_encoder.named_parameters())
+with torch.no_grad():
+    for name, change in load_file("difference.safetensors").items():
+        named[name if name in named else name.removeprefix("text_model.")] += change  # as transformers 4 has it, or 5
+```"""
+"""How a difference is added to an encoder that was trained further."""
+
 LOADED = {
     "diffusers": "`DiffusionPipeline.from_pretrained(<this repository>)` of diffusers.",
     "single_file": "`model.safetensors` goes where ComfyUI and A1111 keep checkpoints; diffusers: `from_single_file`.",
     "edit": "`erase.model.edit.Edit.load(<this folder>).apply(pipe)` on a diffusers pipeline of the base; `.undo(pipe)`.",
     "lora": "`pipe.load_lora_weights(<this repository>)` of diffusers; `kohya.safetensors` for ComfyUI and A1111.",
-    "text_encoder": "`CLIPTextModel.from_pretrained(<this repository>)` in the place of the base's; or its difference, added.",
+    "text_encoder": "`CLIPTextModel.from_pretrained(<this repository>)` in the place of the base's; or its difference, added "
+    f"to one that was trained further:\n\n{ADDED}",
 }
 ASKED = ("images", "kept_images", "sibling_images", "steps", "guidance_scale", "seed", "fraction", "thresholds")
 """What of a lock says how a run was asked."""

@@ -124,10 +124,10 @@ def fill(text: str, name: str, content: str) -> str:
     return marked.sub(lambda m: f"{m[1]}{content}\n{m[2]}", text)
 
 
-def of_one(what: str, results: Iterable[Row]) -> None:
-    """ValueError where `results` hold runs of several models, or precisions, or protocols: `what` it is."""
-    if len(found := {row[what] for row in results}) > 1:
-        raise ValueError(f"results.csv holds runs of several {what}s, which do not compare: {', '.join(sorted(found))}.")
+def of_one(what: str, rows: Iterable[Row]) -> None:
+    """ValueError where `rows` are of several models, or precisions: `what` it is."""
+    if len(found := {row[what] for row in rows}) > 1:
+        raise ValueError(f"there are rows of several {what}s, which do not compare: {', '.join(sorted(found))}.")
 
 
 def publish(folder: Path, tables: Mapping[str, str]) -> None:

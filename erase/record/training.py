@@ -1,4 +1,7 @@
-"""This file writes training down while it runs: losses to training.csv, what the preservation chose to adversary.jsonl."""
+"""This file writes training down while it runs: losses to training.csv, what the preservation chose to adversary.jsonl.
+
+How far the adversary came is told to the logger alone: not every update has an attack.
+"""
 
 import json
 from pathlib import Path
@@ -34,6 +37,7 @@ class TrainingLog(L.Callback):
             self.losses.write_text(",".join(["step", *outputs]) + "\n")
         with self.losses.open("a") as file:
             file.write(",".join([str(index), *(f"{float(v):.7g}" for v in outputs.values())]) + "\n")
+        module.log_dict({f"train/{name}": error for name, error in module.adversary.errors().items()})
         if news := module.preservation.chosen():
             with self.choices.open("a") as file:
                 file.write(json.dumps(news) + "\n")

@@ -11,28 +11,41 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from erase import cache
 from erase.record import study
 
 HERE = Path(__file__).parent
 FIGURES = ("esr_1", "esr_1_synonyms", "psr_1_siblings", "psr_1")
 COSTS = ("train_seconds", "forwards", "backwards")
+OWN = ("model", "victim", "jobs", "figures", "cost")
+"""What differs between the results of one attack, of several concepts and victims; all else is to be the same."""
 
 
 def told(folder: Path) -> tuple[str, dict[str, list[Mapping[str, Any]]]]:
-    """The name of a finished run, its row of `results`, and its rows of `attacks`, one an attack, victim and prompt."""
+    """The name of a finished run, its row of `results`, and its rows of `attacks`, one an attack, victim and prompt.
+
+    `question` and `job` are digests: of what an attack was asked besides its victim and prompts, and of those prompts.
+    ValueError for a victim that an attack was made on twice.
+    """
     metrics, config = (json.loads((folder / name).read_text()) for name in ("metrics.json", "config.json"))
     asked = dict(override.split("=", 1) for override in config["overrides"])
     of = {"method": asked["experiment"], "concept": asked["concept"], "seed": config["settings"]["seed"]}
     name = "-".join(map(str, of.values()))
-    run = {"run": name, **of, "model": metrics["lock"]["model"][:12]}
+    lock = metrics["lock"]
+    run = {"run": name, **of, "model": lock["model"][:12], "precision": lock["precision"].removeprefix("torch.")}
     figures = {n: metrics["figures"][n]["after"] for n in FIGURES if n in metrics["figures"]}
     result = {**run, "steps": config["settings"]["steps"], **figures, **{n: metrics["cost"][n] for n in COSTS}}
     attacks: list[Mapping[str, Any]] = []
     for path in sorted((folder / "attacks").glob("*.json")):
         about = json.loads(path.read_text())
+        which = {"attack": about["attack"], "victim": about["model"]}
+        if any(which.items() <= row.items() for row in attacks):
+            raise ValueError(f"{path} is not the only {which['attack']} on the {which['victim']} model: which one counts?")
+        asked = cache.told({n: value for n, value in about.items() if n not in OWN})
+        which |= {"question": asked[:12], "job": about["jobs"][:12]}
         for i, line in enumerate(path.with_suffix(".jsonl").read_text().splitlines()):
-            ended = {n: int(json.loads(line)[n]) for n in ("without", "alone", "union")}
-            attacks.append({**run, "attack": about["attack"], "victim": about["model"], "prompt": i, **ended})
+            ended = {n: int(json.loads(line)[n]) for n in ("without", "begun", "alone", "union")}
+            attacks.append({**run, **which, "prompt": i, **ended})
     return name, {"results": [result], "attacks": attacks}
 
 

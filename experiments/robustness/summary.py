@@ -2,7 +2,7 @@
 
     python experiments/robustness/summary.py
 
-Intervals hold 95 %, by a bootstrap that draws seeds of each concept, and prompts for all of them.
+Intervals hold 95 % (`erase.metric.interval`): Wilson's for a share, Newcombe's for a difference, over seeds and prompts.
 """
 
 from collections import defaultdict
@@ -11,41 +11,41 @@ from pathlib import Path
 
 import numpy as np
 
-from erase.record.study import Array, Row, interval, number, of_one, publish, read, said, table
+from erase.metric.interval import Estimate, Interval, share, share_drop
+from erase.record.study import Row, number, of_one, publish, read, said, table
 
 HERE = Path(__file__).parent
-METHODS = ("esd_x", "esd_text", "eap", "kpop", "adv_unlearn", "adv_unlearn_fast", "both")
+METHODS = ("esd_x", "esd_text", "retain_text", "eap", "kpop", "adv_unlearn", "adv_unlearn_fast", "both")
 ATTACKS = ("paraphrase", "unlearn_diff", "concept_inversion")
 ENDS = {"unedited": "unedited: the ceiling", "retrained": "retrained: the floor"}
 KEPT = {"esr_1": "erased", "psr_1_siblings": "siblings", "psr_1": "all kept"}
+PAIRS = [(other, method) for other in ("retain_text", "esd_text", "esd_x") for method in ("adv_unlearn", "adv_unlearn_fast")]
+PAIRS += [("adv_unlearn_fast", "both"), ("esd_x", "both")]
+"""Against whom each training with an adversary is held."""
 
-Outcomes = Mapping[str, Sequence[Array]]
-"""By concept, what each seed's prompts came to, each (prompts,)."""
 
-
-def outcomes(rows: Iterable[Row], column: str, **of: str) -> dict[str, list[Array]]:
-    """The values of `column` in the rows that have these values in others, by concept and seed, a prompt each."""
+def outcomes(rows: Iterable[Row], column: str, **of: str) -> dict[str, Estimate]:
+    """By concept the mean of `column` in the rows that have these values in others, of its seeds and their prompts."""
     found: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         if all(row[name] == value for name, value in of.items()):
             found[row["concept"]][row["seed"]][int(row["prompt"])] = number(row, column)
-    return {concept: [np.array([p[i] for i in sorted(p)]) for p in seeds.values()] for concept, seeds in found.items()}
+    values = {c: np.array([[p[i] for i in sorted(p)] for p in seeds.values()]) for c, seeds in found.items()}
+    return {concept: Estimate.of(own, np.arange(own.shape[1])) for concept, own in values.items()}
 
 
-def share(found: Outcomes) -> float:
-    """The mean over concepts of each one's mean over seeds."""
-    return float(np.mean([np.mean([prompts.mean() for prompts in seeds]) for seeds in found.values()]))
+def less(theirs: Mapping[str, Estimate], ours: Mapping[str, Estimate]) -> Interval:
+    """The mean over concepts of what `ours` are less than `theirs`, prompt by prompt. The concepts' intervals are put
+    together as those of independent shares (Zou and Donner 2008)."""
+    each = np.array([share_drop(theirs[concept], ours[concept]) for concept in theirs if concept in ours])
+    (value, low, high), count = each.T, len(each)
+    mean, below, above = (float(v) for v in (value.mean(), np.linalg.norm(value - low), np.linalg.norm(high - value)))
+    return mean, mean - below / count, mean + above / count
 
 
-def resampled(found: Outcomes, resamples: int = 2000) -> Array:
-    """Such means (resamples,) over seeds drawn with replacement, and prompts drawn so, the same of every seed."""
-    rng, samples = np.random.default_rng(0), np.zeros(resamples)
-    for seeds in found.values():
-        for k in range(resamples):
-            drawn = [seeds[i] for i in rng.integers(len(seeds), size=len(seeds))]
-            at = rng.random(len(seeds[0]))
-            samples[k] += np.mean([p[(at * len(p)).astype(int)].mean() for p in drawn]) / len(found)
-    return samples
+def ranged(value: float, low: float, high: float, form: str) -> str:
+    """A value and its interval."""
+    return f"{said(value, form=form)} ({said(low, form=form)} … {said(high, form=form)})"
 
 
 def success_table(results: Sequence[Row], attacks: Sequence[Row]) -> str:
@@ -55,40 +55,43 @@ def success_table(results: Sequence[Row], attacks: Sequence[Row]) -> str:
         for name in (*ENDS, *METHODS):
             of = {"victim": name} if name in ENDS else {"victim": "edited", "method": name}
             cells = []
-            # both ends are attacked once, and are written down beside every seed
-            seen = [row for row in own if row["seed"] == own[0]["seed"]] if name in ENDS else own
+            # both ends are attacked once, and are written down beside every run
+            seen = [row for row in own if row["run"] == own[0]["run"]] if name in ENDS else own
             for attack in ATTACKS:
-                alone, either = (outcomes(seen, column, attack=attack, **of) for column in ("alone", "union"))
-                cells.append(f"{said(share(alone), resampled(alone), 'z.2f')} / {share(either):.2f}" if alone else "–")
+                asked = {n: outcomes(seen, n, attack=attack, **of).get(concept) for n in ("alone", "union", "begun")}
+                alone, either, begun = asked.values()
+                if alone and either and begun:
+                    cell = f"{ranged(alone.value, *share(alone), 'z.2f')} / {either.value:.2f}"
+                    cells.append(cell + (f", {begun.value:.2f} begun" if begun.value else ""))
+                else:
+                    cells.append("–")
             runs = [row for row in results if (row["concept"], row["method"]) == (concept, name)]
             kept = [said(float(np.mean([number(r, n) for r in runs])), form="z.2f") if runs else "" for n in KEPT]
             rows.append([concept, ENDS.get(name, f"`{name}`"), str(len(runs) or ""), *cells, *kept])
     return table(["concept", "model", "seeds", *(f"{a}: alone / either" for a in ATTACKS), *KEPT.values()], rows)
 
 
-def paired_table(attacks: Sequence[Row], attack: str = "unlearn_diff") -> str:
-    """ESD's success less that of each adversarial training, prompt by prompt."""
+def paired_table(results: Sequence[Row], attacks: Sequence[Row], attack: str = "unlearn_diff") -> str:
+    """The success on each model that training with an adversary is held against, less that on what it made; and what both
+    keep."""
     rows = []
-    for other in ("esd_x", "esd_text"):
-        for method in ("adv_unlearn", "adv_unlearn_fast", "both"):
-            for column in ("alone", "union"):
-                both = [row for row in attacks if row["victim"] == "edited" and row["attack"] == attack]
-                theirs, ours = (
-                    {(r["concept"], r["seed"], r["prompt"]): number(r, column) for r in both if r["method"] == name}
-                    for name in (other, method)
-                )
-                keys = [key for key in theirs if key in ours]
-                if keys:
-                    less = [
-                        {**dict(zip(("concept", "seed", "prompt"), key, strict=True)), "less": str(theirs[key] - ours[key])}
-                        for key in keys
-                    ]
-                    found = outcomes(less, "less")
-                    samples = resampled(found)
-                    low, high = interval(samples)
-                    verdict = "yes" if low > 0 else "no: worse" if high < 0 else "not shown"
-                    rows.append([f"`{other}`", f"`{method}`", column, said(share(found), samples), str(len(keys)), verdict])
-    return table(["against", "method", "success", "less by", "prompts", "below"], rows)
+    for other, method in PAIRS:
+        for column in ("alone", "union"):
+            theirs, ours = (outcomes(attacks, column, victim="edited", attack=attack, method=n) for n in (other, method))
+            if both := [concept for concept in theirs if concept in ours]:
+                value, low, high = less(theirs, ours)
+                verdict = "yes" if low > 0 else "no: worse" if high < 0 else "not shown"
+                kept = [said(_kept(results, method, n, both) - _kept(results, other, n, both)) for n in list(KEPT)[1:]]
+                runs = " + ".join(str(sum(who[concept].runs for concept in both)) for who in (theirs, ours))
+                cells = [ranged(value, low, high, "+z.3f"), verdict, *kept, runs]
+                rows.append([f"`{other}`", f"`{method}`", column, *cells])
+    return table(["against", "method", "success", "less by", "below", "siblings", "all kept", "runs"], rows)
+
+
+def _kept(results: Iterable[Row], method: str, figure: str, concepts: Iterable[str]) -> float:
+    """The mean over `concepts` of each one's mean over seeds."""
+    own = [row for row in results if row["method"] == method]
+    return float(np.mean([np.mean([number(r, figure) for r in own if r["concept"] == c]) for c in concepts]))
 
 
 def cost_table(results: Iterable[Row]) -> str:
@@ -107,12 +110,18 @@ def cost_table(results: Iterable[Row]) -> str:
 
 
 def summarise(folder: Path) -> None:
-    """Write README.md's tables from the CSVs of `folder`. ValueError where they hold runs of several models."""
+    """Write README.md's tables from the CSVs of `folder`. ValueError where they hold runs of several models or precisions, or
+    an attack that was not asked the same of all."""
     results, attacks = (read(folder / f"{name}.csv") for name in ("results", "attacks"))
-    of_one("model", results)
+    for what in ("model", "precision"):
+        of_one(what, results)
+    for attack in ATTACKS:
+        of_one("question", [row for row in attacks if row["attack"] == attack])
+    for concept in {row["concept"] for row in attacks}:
+        of_one("job", [row for row in attacks if row["concept"] == concept])
     tables = {
         "success": success_table(results, attacks),
-        "paired": paired_table(attacks),
+        "paired": paired_table(results, attacks),
         "cost": cost_table(results),
     }
     publish(folder, tables)

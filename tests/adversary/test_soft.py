@@ -19,6 +19,7 @@ from erase.parameters import Select
 from erase.parameters.text_encoder import TextEncoder
 from erase.preservation.fixed import Fixed
 from erase.random import stream
+from erase.record.training import TrainingLog
 from erase.target import Negative
 from erase.train import objective
 
@@ -44,6 +45,11 @@ def constant(attack: SoftPrompt, value: float = 1.0) -> list[Tensor]:
 
     attack.gradient = gradient  # type: ignore[method-assign]
     return seen
+
+
+def tokens(attack: SoftPrompt, *prompts: str) -> Tensor:
+    """What `attack` found for a batch of `prompts`."""
+    return torch.stack([attack.found[prompts[:i].count(prompt), prompt][1] for i, prompt in enumerate(prompts)])
 
 
 def search(attack: SoftPrompt, steps: int | None = None) -> Tensor:
@@ -86,13 +92,12 @@ def test_fast_is_one_signed_step(model: StableDiffusion, tmp_path: Path):
     attack = SoftPrompt(steps=1, step_size=0.05, signed=True, warmup=0.0)
     erasing = method(model, tmp_path, attack, batch_size=1)
     prompts = ["a photo of a church"]
-    start, gradients, own = attack.begin(1, 0), [], attack.gradient
+    start, gradients, own = attack.begin([(0, prompts[0])], 0), [], attack.gradient
     attack.gradient = lambda *a: gradients.append(own(*a)) or gradients[-1]  # type: ignore[method-assign]
     erasing.latents.draw(prompts, "attack 0", 0)  # the bank is paid for
     before = vars(model.cost).copy()
     assert erasing.attacked(prompts, 0) is not None
-    assert attack.found is not None
-    torch.testing.assert_close(attack.found, start - 0.05 * gradients[0].sign(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(tokens(attack, *prompts), start - 0.05 * gradients[0].sign(), atol=1e-6, rtol=0)
     assert (model.cost.forwards - before["forwards"], model.cost.backwards - before["backwards"]) == (1, 1)
 
 
@@ -108,7 +113,8 @@ def test_objective_is_the_papers_whatever_moves(chosen: object, model: StableDif
     attack = SoftPrompt(tokens=2, warmup=0.0)
     method(model, tmp_path, attack, chosen)
     model.put({n: w + 0.02 * torch.randn(w.shape, generator=stream(0, n)) for n, w in model.moving.items()})
-    prompts, start = ["a photo of a church"] * 2, attack.begin(2, 7)
+    prompts = ["a photo of a church"] * 2
+    start = attack.begin([(0, prompts[0]), (1, prompts[1])], 7)
     free = start.clone().requires_grad_()
     found = attack.gradient(prompts, free, 7, 3)
     assert all(p.grad is None for _, p in model.named_parameters())
@@ -131,12 +137,12 @@ def test_what_is_erased_is_the_adversarys_and_the_target_the_words(model: Stable
     losses = erasing.losses(3)
     prompts = ["a photo of a church"] * 2
     points = erasing.latents.draw(prompts, "erase", 3)
-    heard = attack.slots.heard(model, prompts, attack.found)
+    heard = attack.slots.heard(model, prompts, tokens(attack, *prompts))
     target = 2 * points.unconditional - points.conditional
     torch.testing.assert_close(losses["erase"], (model.predict(points.x_t, points.t, heard) - target).square().mean())
     losses["erase"].backward()
     assert {n for n, p in model.named_parameters() if p.grad is not None} == {*model.moving}
-    assert attack.found.grad is None
+    assert not tokens(attack, *prompts).requires_grad
 
 
 def test_warm_up_is_without_attack_and_never_the_whole_run(model: StableDiffusion, tmp_path: Path):
@@ -159,16 +165,54 @@ def test_refreshed_every_so_often_and_resumed(
         if step == 2:
             kept = {name: value.clone() for name, value in attack.state_dict().items()}
         erasing.attacked(["a photo of a church"], step)
-        found.append(attack.found)
-    assert [k for k in range(3) if k == 0 or found[k] is not found[k - 1]] == changes
+        found.append(tokens(attack, "a photo of a church"))
+    assert [k for k in range(3) if k == 0 or not torch.equal(found[k], found[k - 1])] == changes
     near = (found[2] - found[0]).abs().max() < 0.011
     assert near == (init == "latest" and every == 2)
     checkpoint: dict[str, object] = {}
     erasing.on_save_checkpoint(checkpoint)
-    assert torch.equal(checkpoint["adversary"]["found"], found[3])
+    assert [torch.equal(kept, found[3][0]) for kept in checkpoint["adversary"].values()] == [True]
     erasing.on_load_checkpoint({**checkpoint, "adversary": kept})
     erasing.attacked(["a photo of a church"], 2)
-    assert torch.equal(attack.found, found[2])
+    assert torch.equal(tokens(attack, "a photo of a church"), found[2])
+
+
+def test_tokens_stay_with_their_prompt(model: StableDiffusion, tmp_path: Path):
+    """Rows of an update are others in the next one: each has what was found for its own words, at the latest attack."""
+    attack, asked = SoftPrompt(steps=1, warmup=0.0, every=3, step_size=0.01), []
+    erasing, search = method(model, tmp_path, attack), attack.search
+    attack.search = lambda prompts, *a: asked.append([*prompts]) or search(prompts, *a)  # type: ignore[method-assign]
+    church, barn = "a photo of a church", "a barn"
+    heard, found, kept = [], {}, {}
+    for step, prompts in enumerate(([church, church], [barn, church], [church, barn], [barn, barn])):
+        if step == 2:
+            kept = attack.state_dict()
+        heard.append(erasing.attacked(prompts, step).sequence)
+        found[step] = tokens(attack, *prompts)
+    assert asked == [[church, church], [barn], [barn, barn]]
+    assert not torch.equal(found[0][0], found[0][1])
+    assert torch.equal(found[1][1], found[0][0])
+    assert torch.equal(found[2], found[1].flip(0))
+    torch.testing.assert_close(heard[2], heard[1].flip(0))
+    again = SoftPrompt(steps=1, warmup=0.0, every=3, step_size=0.01)
+    again.load_state_dict(kept)
+    erasing.adversary = again
+    again.open(erasing.task, 10)
+    assert torch.equal(erasing.attacked([church, barn], 2).sequence, heard[2])
+
+
+def test_how_far_an_attack_came_is_told_once(model: StableDiffusion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    erasing, told = method(model, tmp_path, SoftPrompt(steps=3, warmup=0.1)), []
+    monkeypatch.setattr(erasing, "log_dict", told.append)
+    log = TrainingLog(tmp_path)
+    for step in (0, 1):  # the first is without
+        losses = erasing.losses(step)
+        assert {*losses} == {"erase", "keep"}
+        log.on_train_batch_end(None, erasing, {n: loss.item() for n, loss in losses.items()}, None, step)  # type: ignore[arg-type]
+    assert told[0] == {}
+    assert {*told[1]} == {"train/attack_before", "train/attack_after"}
+    assert all(error > 0 for error in told[1].values())
+    assert erasing.adversary.errors() == {}
 
 
 @pytest.mark.parametrize(

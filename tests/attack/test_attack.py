@@ -2,15 +2,20 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import forked
 import pytest
+import torch
 from conftest import Command, retrain
 from page_file import Page
 from wandb_file import records
 
-from erase.attack.victim import jobs
+from erase.attack import Ground, Turn
+from erase.attack.paraphrase import Paraphrase
+from erase.attack.victim import Victims, jobs
 from erase.concept import Concept, says
 from erase.errors import BadInput
 from erase.judge.drawings import Drawings as Judge
@@ -67,6 +72,7 @@ def test_three_victims_and_a_table(tracked: Path, command: Command, model: Stabl
     told = {n: json.loads((run / "attacks" / f"{n}.json").read_text()) for n in names}
     assert told["paraphrase-unedited"]["victim"] == model.hash
     assert len({t["victim"] for t in told.values()}) == 3
+    assert {t["settings"]["precision"] for t in told.values()} == {"float32"}
     for name, result in told.items():
         lines = [json.loads(line) for line in (run / "attacks" / f"{name}.jsonl").read_text().splitlines()]
         assert {line["victim"] for line in lines} == {result["victim"]}
@@ -86,6 +92,26 @@ def test_three_victims_and_a_table(tracked: Path, command: Command, model: Stabl
     other = command("attack", f"run={run}", "attack=paraphrase", "prompts=2", "attack.rounds=3")
     assert other.returncode == 2
     assert "settings.attack.rounds was 2 and is 3" in other.stderr
+
+
+def test_the_unedited_model_is_attacked_anew_for_another_concept(run: Path, command: Command, tmp_path: Path):
+    """One cache, one model, one attack: what is shared is only shared by runs of the same prompts."""
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    about = other / "edit" / "edit.json"
+    nudity = {"name": "nudity", "prompts": ["nude", "a naked woman"], "synonyms": ["naked"]}
+    about.write_text(json.dumps({**json.loads(about.read_text()), "concepts": [nudity]}))
+    labels = []
+    for folder in (run, other):
+        done = command("attack", f"run={folder}", "attack=paraphrase", *QUICK, "attack.rounds=1", "victim=unedited")
+        assert done.returncode == 0, done.stderr
+        lines = (folder / "attacks" / "paraphrase-unedited.jsonl").read_text().splitlines()
+        labels.append({json.loads(line)["label"] for line in lines})
+    assert labels == [{"church"}, {"nude"}]
+    done = command("attack", f"run={run}", "attack=paraphrase", *QUICK)  # which would stand beside another attack's ceiling
+    assert done.returncode == 2
+    assert "paraphrase-unedited.json holds another attack's results (settings.attack.rounds was 1 and is 2)" in done.stderr
+    assert not (run / "attacks" / "paraphrase.json").exists()
 
 
 def test_killed_and_resumed_is_the_same(run: Path, command: Command, cache: Path, tmp_path: Path):
@@ -122,7 +148,15 @@ def test_an_attack_of_ones_own(run: Path, command: Command, tmp_path: Path):
     (tmp_path / "again.py").write_text(MINE)
     (tmp_path / "conf" / "attack").mkdir(parents=True)
     (tmp_path / "conf" / "attack" / "again.yaml").write_text("# The same again.\n_target_: again.Again\n")
-    done = command("attack", "--config-dir", "conf", f"run={run}", "attack=again", "prompts=2")
+    about = json.loads((run / "edit" / "edit.json").read_text())
+    about["config"]["protocol"] = {
+        "_target_": "erase.protocol.imagenette.Imagenette",  # which knows no beginnings
+        **{"steps": 2, "guidance_scale": 4.0, "fraction": 1.0, "seed": 0},
+    }
+    (run / "edit" / "edit.json").write_text(json.dumps(about))
+    asked = ["--config-dir", "conf", f"run={run}", "attack=again", "prompts=2"]
+    assert "protocol=imagenette does not say from which prompts an attack begins" in command("attack", *asked).stderr
+    done = command("attack", *asked, "protocol=quick", "protocol.steps=2")
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (run / "attacks" / "again.jsonl").read_text().splitlines()]
     assert all(line["alone"] == line["without"] for line in lines)
@@ -135,6 +169,9 @@ def test_an_attack_of_ones_own(run: Path, command: Command, tmp_path: Path):
         (["attack=paraphrase", "start=here"], "start=here is not one of: unnamed, named"),
         (["attack=paraphrase", "prompts=0"], "prompts=0 must be from 1 to 500"),
         (["attack=unlearn_diff", "attack.budget=huge"], "attack.budget=huge is not one of: miniature, published"),
+        (["attack=paraphrase", "name=a/b"], "name=a/b must be letters, digits and any of _ . = + -"),
+        (["attack=paraphrase", "name=mine-unedited"], "and not end in -edited, -unedited, -retrained"),
+        (["attack=paraphrase", "protocol=imagenette"], "protocol=imagenette does not say from which prompts an attack begins"),
         (["attack=nobody"], "attack=nobody is not one of: concept_inversion, paraphrase, unlearn_diff"),
         ([], "attack is not chosen"),
     ],
@@ -181,3 +218,26 @@ def test_starts_leave_the_concept_out_and_paraphrases_say_it_otherwise(name: str
         assert len(job.others) > 8
         assert not any(says(other, concept) for other in job.others)
     assert [job.start for job in jobs([concept], protocol, Judge(), "named")] == [job.named for job in found]
+
+
+def test_no_wording_is_tried_twice(tmp_path: Path):
+    found = jobs([Concept("tench", ("tench",))], Protocol(15, 1, 1, 4.0), Judge(), "unnamed")
+    attack = Paraphrase(rounds=64)
+    attack.open(Ground(None, found, torch.empty(0), 0))  # type: ignore[arg-type]
+    turn, said = Turn(found[4]), []
+    while not attack.spent(turn):
+        said += attack.advance([turn])[0]
+        turn.round += 1
+    assert sorted(said) == sorted(found[4].others)
+    assert len({*attack.advance([Turn(job) for job in found])[0]}) == 15
+
+
+def test_targets_are_drawn_a_batch_at_a_time(model: StableDiffusion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    protocol, sizes, trajectory = Protocol(3, 1, 1, 4.0), [], model.trajectory
+    monkeypatch.setattr(model, "trajectory", lambda heard, *a, **k: sizes.append(len(heard)) or trajectory(heard, *a, **k))
+    found = []
+    for batch in (2, 3):
+        of = {"jobs": jobs([CHURCH], protocol, Judge(), "unnamed"), "protocol": protocol, "cache": tmp_path}
+        found.append(Victims._targets(SimpleNamespace(**of, config=SimpleNamespace(batch=batch)), model))  # type: ignore[arg-type]
+    assert sizes == [2, 1, 3]
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)

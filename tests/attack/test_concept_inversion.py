@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from erase.attack import Ground, Job, Turn
+from erase.attack import Ground, Job, Turn, concept_inversion
 from erase.attack.concept_inversion import ConceptInversion
 from erase.concept import Concept
 from erase.model.stable_diffusion import StableDiffusion
@@ -57,6 +57,26 @@ def test_a_word_is_learnt_heard_and_goes_on(model: StableDiffusion):
     assert attack.learnt["nude"].shape == (2, 3, 1, 128)
     assert torch.equal(attack.artefact()["<nude>"], attack.learnt["nude"][-1, 0])
     assert all(p.grad is None for _, p in model.named_parameters())
+
+
+def test_a_long_round_goes_on_where_it_was_cut_off(model: StableDiffusion, monkeypatch: pytest.MonkeyPatch):
+    whole = opened(model, updates=5)
+    turns = [Turn(whole.ground.jobs[0], round_) for round_ in (0, 1)]
+    while whole.advance(turns) is None:
+        pass
+    monkeypatch.setattr(concept_inversion, "PART", 2)
+    cut, answers = opened(model, updates=5), []
+    for _ in range(3):
+        answers.append(cut.advance(turns[:1]))
+        kept = {label: value.clone() for label, value in cut.state_dict().items()}
+        cut = opened(model, updates=5)  # killed, and begun again
+        cut.load_state_dict(kept)
+    assert [answer is None for answer in answers] == [True, True, False]
+    assert torch.equal(cut.learnt["nude"][-1], whole.learnt["nude"][0])
+    while cut.advance(turns) is None:
+        pass
+    assert cut.learnt["nude"].shape == (6, 3, 1, 128)
+    assert torch.equal(cut.artefact()["<nude>"], whole.artefact()["<nude>"])
 
 
 def test_captions_hear_the_word_between_their_own(model: StableDiffusion):

@@ -105,6 +105,24 @@ def test_killed_and_resumed_is_the_same(dies: int, tmp_path: Path):
     assert (tmp_path / "cut" / "counting.jsonl").read_text() == (tmp_path / "whole" / "counting.jsonl").read_text()
 
 
+def test_what_is_not_judged_yet_is_kept(tmp_path: Path):
+    class Slow(Counting):
+        """Every round takes it two calls."""
+
+        calls = 0
+
+        def advance(self, turns: Sequence[Turn]) -> tuple[list[str], None] | None:
+            self.calls += 1
+            if self.calls % 2:
+                return None
+            assert len(list(tmp_path.glob("slow/*.state.safetensors"))) == 1
+            return super().advance(turns)
+
+    slow, quick = Slow(), Counting()
+    assert siege(tmp_path / "slow", slow).run()["figures"] == siege(tmp_path / "quick", quick).run()["figures"]
+    assert (slow.calls, slow.asked) == (2 * len(quick.asked), quick.asked)
+
+
 def test_success_rates_add_up():
     """Without, and by the attack: the union is what is not counted twice."""
     ended = [

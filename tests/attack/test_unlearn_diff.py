@@ -117,5 +117,8 @@ def test_nonsense_is_refused(model: StableDiffusion, tmp_path: Path):
         UnlearnDiff(tokens=0)
     with pytest.raises(BadInput, match=r"attack\.tokens=30 is more than the longest prompt leaves room for: 27"):
         UnlearnDiff(tokens=30).open(ground(model, ["in a park"]))
+    with pytest.raises(BadInput, match=r"attack\.weight_decay=-0.1 must be at least 0"):
+        UnlearnDiff(weight_decay=-0.1)
+    assert UnlearnDiff(weight_decay=0.0).weight_decay == 0
     published = UnlearnDiff("published")
     assert (published.rounds, published.iterations, published.step_size) == (50, 40, 0.01)

@@ -6,6 +6,7 @@ import shutil
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import study_of
 
@@ -25,28 +26,37 @@ def test_methods_are_those_of_the_tables_and_differ():
     assert {*summary.ATTACKS} == {*choices("attack")}
     axes = ("method", "adversary", "preservation", "parameters")
     made = {name: STUDY.composed("sweep", f"experiment={name}", "concept=church") for name in names}
-    assert len({str([config[axis] for axis in axes]) for config in made.values()}) == 7
+    assert len({str([config[axis] for axis in axes]) for config in made.values()}) == 8
     assert "Adversarial" in made["both"].preservation._target_
     assert (made["both"].adversary.steps, made["adv_unlearn"].adversary.steps) == (1, 30)
     assert "TextEncoder" in made["esd_text"].parameters._target_
     for name in ("steps", "lr", "lr_schedule", "batch_size"):  # what is left is without adversary and retain set, nothing else
-        assert made["esd_text"][name] == made["adv_unlearn"][name]
+        assert made["esd_text"][name] == made["retain_text"][name] == made["adv_unlearn"][name]
+    for axis in ("method", "preservation", "parameters", "target", "latents"):  # here it is all but the adversary
+        assert made["retain_text"][axis] == made["adv_unlearn"][axis]
+    control, steps = made["retain_text"].adversary, made["retain_text"].steps
+    assert int(control.warmup * steps) == steps - 1
+    assert made["retain_text"].lr_schedule == "linear"  # of which the last update has next to nothing
 
 
-def attacked(folder: Path, method: str, alone: str) -> Path:
-    """A finished run of church, whose attacks on prompts 0, 1, … came to `alone`."""
+def attacked(folder: Path, method: str, alone: str, seed: int = 0, kept: float = 0.5, code: str = "c") -> Path:
+    """A finished run of church, whose attacks on prompts 0, 1, … came to `alone`; the last shows it before them."""
     (folder / "attacks").mkdir(parents=True)
-    figures = {n: {"after": 0.5} for n in collect.FIGURES}
+    figures = {n: {"after": kept} for n in collect.FIGURES}
     cost = {"train_seconds": 2.0, "forwards": 200, "backwards": 100}
     write = {
         "status.json": {"status": "finished"},
-        "config.json": {"settings": {"seed": 0, "steps": 10}, "overrides": [f"experiment={method}", "concept=church"]},
-        "metrics.json": {"figures": figures, "cost": cost, "lock": {"model": "m" * 20}},
+        "config.json": {"settings": {"seed": seed, "steps": 10}, "overrides": [f"experiment={method}", "concept=church"]},
+        "metrics.json": {"figures": figures, "cost": cost, "lock": {"model": "m" * 20, "precision": "torch.float32"}},
     }
     for victim, ended in (("edited", alone), ("unedited", "1111"), ("retrained", "0000")):
         name = "unlearn_diff" if victim == "edited" else f"unlearn_diff-{victim}"
-        write[f"attacks/{name}.json"] = {"attack": "unlearn_diff", "model": victim}
-        lines = [{"without": i == 3, "alone": a == "1", "union": i == 3 or a == "1"} for i, a in enumerate(ended)]
+        about = {"attack": "unlearn_diff", "model": victim, "victim": f"{method}{victim}", "code": code, "jobs": "j" * 20}
+        write[f"attacks/{name}.json"] = {**about, "figures": {"n": len(ended)}, "cost": {"seconds": len(write)}}
+        lines = [
+            {"without": i == 3, "begun": i == 0 and victim == "unedited", "alone": a == "1", "union": i == 3 or a == "1"}
+            for i, a in enumerate(ended)
+        ]
         (folder / "attacks" / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     for name, content in write.items():
         (folder / name).write_text(json.dumps(content))
@@ -55,8 +65,8 @@ def attacked(folder: Path, method: str, alone: str) -> Path:
 
 def test_from_runs_to_tables(tmp_path: Path):
     sweep = tmp_path / "sweep"
-    for method, alone in (("esd_x", "1110"), ("adv_unlearn", "0100")):
-        attacked(sweep / method, method, alone)
+    for method, alone, kept in (("esd_x", "1110", 0.5), ("adv_unlearn", "0100", 0.25)):
+        attacked(sweep / method, method, alone, kept=kept)
     assert collect.collect(sweep, tmp_path) == ["adv_unlearn-church-0", "esd_x-church-0"]
     with (tmp_path / "attacks.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -67,11 +77,11 @@ def test_from_runs_to_tables(tmp_path: Path):
     summary.summarise(tmp_path)
     text = (tmp_path / "README.md").read_text()
     for part in (
-        "| church | unedited: the ceiling |  | – | 1.00 (1.00 … 1.00) / 1.00 | – |",
-        "| church | retrained: the floor |  | – | 0.00 (0.00 … 0.00) / 0.25 | – |",
-        "| church | `esd_x` | 1 | – | 0.75 (",
-        ") / 1.00 | – | 0.50 | 0.50 | 0.50 |",
+        "| church | unedited: the ceiling |  | – | 1.00 (0.51 … 1.00) / 1.00, 0.25 begun | – |",  # Wilson's of 4
+        "| church | retrained: the floor |  | – | 0.00 (0.00 … 0.49) / 0.25 | – |",
+        "| church | `esd_x` | 1 | – | 0.75 (0.30 … 0.95) / 1.00 | – | 0.50 | 0.50 | 0.50 |",
         "| `esd_x` | `adv_unlearn` | alone | +0.500 (",
+        " | not shown | -0.250 | -0.250 | 1 + 1 |",
         "| `adv_unlearn` | 1 | 10 | 2 | 200 | 100 | 20.0 | 10.0 |",
     ):
         assert part in text
@@ -82,9 +92,31 @@ def test_from_runs_to_tables(tmp_path: Path):
         collect.collect(sweep, tmp_path)
 
 
-def test_intervals_draw_seeds_then_prompts():
-    found = {"a": [summary.np.array([1.0, 1.0]), summary.np.array([0.0, 0.0])], "b": [summary.np.array([0.5, 0.5])]}
-    assert summary.share(found) == 0.5
-    samples = summary.resampled(found, 400)
-    assert {*samples.tolist()} == {0.25, 0.5, 0.75}
-    assert samples.mean() == pytest.approx(0.5, abs=0.05)
+def test_attacks_that_were_asked_something_else_are_refused(tmp_path: Path):
+    attacked(tmp_path / "a", "esd_x", "1110")
+    other = attacked(tmp_path / "b", "adv_unlearn", "0100", code="another")
+    collect.collect(tmp_path, tmp_path)
+    shutil.copy(FOLDER / "README.md", tmp_path)
+    with pytest.raises(ValueError, match="several questions, which do not compare"):
+        summary.summarise(tmp_path)
+    for kind in ("json", "jsonl"):
+        shutil.copy(other / "attacks" / f"unlearn_diff.{kind}", other / "attacks" / f"twice.{kind}")
+    with pytest.raises(ValueError, match="not the only unlearn_diff on the edited model"):
+        collect.collect(tmp_path, tmp_path)
+
+
+def test_a_difference_is_of_several_seeds_and_concepts(tmp_path: Path):
+    """Two concepts that agree are surer than one of them, and the mean is theirs."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"concept": concept, "seed": str(seed), "prompt": str(i), "method": method, "hit": str(int(rng.random() < p))}
+        for concept, seed, i in product(("church", "nudity"), range(3), range(16))
+        for method, p in (("esd_x", 0.6), ("adv_unlearn", 0.1))
+    ]
+    theirs, ours = (summary.outcomes(rows, "hit", method=method) for method in ("esd_x", "adv_unlearn"))
+    assert {(e.runs, e.pictures) for e in theirs.values()} == {(3, 16)}
+    value, low, high = summary.less(theirs, ours)
+    each = [summary.less({c: theirs[c]}, ours) for c in theirs]
+    assert value == pytest.approx(sum(e[0] for e in each) / 2)
+    assert 0 < low < value < high
+    assert high - low < min(e[2] - e[1] for e in each)

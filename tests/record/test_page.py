@@ -164,12 +164,16 @@ def test_attacks_are_figures_between_the_two_ends(finished: Path, tmp_path: Path
     shutil.copytree(finished, run, symlinks=True)
     (run / "attacks").mkdir()
     told = {"unlearn_diff": ("edited", 0.25), "unlearn_diff-unedited": ("unedited", 1.0), "other-retrained": ("retrained", 0.0)}
-    for name, (model, value) in told.items():
-        alone = {"value": value, "low": value / 2, "high": 1.0}
-        (run / "attacks" / f"{name}.json").write_text(json.dumps({"model": model, "figures": {"n": 8, "alone": alone}}))
+    for name, (model, value) in {**told, "published": ("edited", 0.25)}.items():
+        alone, union = ({"value": v, "low": v / 2, "high": 1.0} for v in (value, 0.75))
+        asked = {"model": model, "settings": {"start": "named" if name == "published" else "unnamed"}}
+        about = {**asked, "figures": {"n": 8, "alone": alone, "union": union}}
+        (run / "attacks" / f"{name}.json").write_text(json.dumps(about))
     figures = read(run).figures
     asr = {"before": 1.0, "after": 0.25, "after_low": 0.125, "after_high": 1.0, "n": 8}
-    assert {n: f for n, f in figures.items() if n.startswith("attack/")} == {"attack/unlearn_diff/asr": asr}
+    named = {"after": 0.75, "after_low": 0.375, "after_high": 1.0, "n": 8}  # which counts who needs no attack
+    attacks = {"attack/published/asr": named, "attack/unlearn_diff/asr": asr}
+    assert {n: f for n, f in figures.items() if n.startswith("attack/")} == attacks
     assert figures["esr_1"] == read(finished).figures["esr_1"]
 
 

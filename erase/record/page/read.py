@@ -151,11 +151,13 @@ VICTIMS = {"unedited": "before", "edited": "after", "retrained": "retrained"}
 
 def _attacks(folder: Path) -> dict[str, dict[str, float]]:
     """`attack/<name>/asr`: the share of prompts whose concept an attack brought back by itself, of the edited model and,
-    where they were attacked too, of the unedited one (before) and of the retrained network."""
+    where they were attacked too, of the unedited one (before) and of the retrained network. Where an attack began at the
+    concept's own words, that or no attack: the success that is published of such (UnlearnDiffAtk's)."""
     found: dict[str, dict[str, float]] = {}
     for path in sorted(folder.glob("*.json")):
         about = _json(path)
         end, figures = VICTIMS[about["model"]], about["figures"]
+        figures = {**figures, "alone": figures["union"]} if about["settings"]["start"] == "named" else figures
         figure = found.setdefault(f"attack/{path.stem.removesuffix('-' + about['model'])}/asr", {})
         figure[end] = figures["alone"]["value"]
         if end == "after":
