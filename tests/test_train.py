@@ -374,4 +374,4 @@ def test_age_by_the_published_search_tells_its_targets(command: Command, tmp_pat
     assert len(told["scores"]) == 3
     assert not any("church" in name for name in told["scores"])
     cost = json.loads((run / "metrics.json").read_text())["cost"]
-    assert cost["backwards"] == 2 * 2 + 2  # the pairs', and of one search both losses'
+    assert cost["backwards"] == 2 * 2 + 2 * 2  # the pairs', and of each search both losses'

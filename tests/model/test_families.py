@@ -31,7 +31,7 @@ from erase.train import objective
 METHODS = {
     "adv_preserve": ["preservation.every=1", "preservation.points=1", "preservation.keep=2"],
     "esd": [],
-    "uce": ["method.erase_scale=100"],
+    "uce": ["method.erase_scale=100", "method.keep_tolerance=null"],
     "kpop": ["method.layers=mid"],
     "adv_unlearn": ["adversary.steps=2", "adversary.warmup=0", "method.retain_batch=2"],
 }
