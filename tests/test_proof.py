@@ -1,5 +1,5 @@
 """A sweep of 36 runs, killed twice, against an undisturbed one; six of it by joblib and by SLURM; processes of which one dies;
-a disk that is full; a compiled run.
+jobs as on a cluster; a disk that is full; a compiled run.
 
 `make proof`: half an hour on two cores, and no part of `make test`.
 """
@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 from conftest import QUICK, Command
@@ -123,6 +124,23 @@ def test_in_processes_of_their_own_one_of_which_dies(command: Command, tmp_path:
     alone = command("train", "+method=esd", *fields, f"lr={settings['lr']}", f"trainer.threads={threads}")
     assert alone.returncode == 0, alone.stderr
     assert same(victim, tmp_path / "outputs" / "esd-church-0")
+
+
+def test_as_on_a_cluster(cache: Path, tmp_path: Path):
+    fields = ["-m", "method=esd", "concept=church", "logger=none", "lr=1e-4,1e30", *QUICK, "steps=2"]
+    fields += ["hydra/launcher=submitit_local", "hydra.sweeper.max_batch_size=1"]
+    done = forked.run("erase.train", fields, tmp_path, {**os.environ, "ERASE_CACHE": str(cache)})
+    assert done.returncode == 4, done.stderr
+    (good, fine), (bad, failed) = told(tmp_path).items()
+    assert fine["outcome"] == "finished"
+    assert failed["outcome"] == "failed"
+    assert "lr=1e+30 is too high" in failed["why"]
+    assert "2 of 2: " in done.stderr
+    assert "it/s" not in done.stderr
+    folders = [tmp_path / "multirun" / "sweep" / key for key in (good, bad)]
+    config = json.loads((folders[0] / "config.json").read_text())
+    assert config["settings"]["trainer"]["threads"] == 1
+    assert len({json.loads((folder / "status.json").read_text())["pid"] for folder in folders}) == 2
 
 
 @pytest.fixture
