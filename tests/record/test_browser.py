@@ -296,6 +296,14 @@ def test_the_slider_makes_figures_anew(threshold: int, visit: Any, page_of_all: 
     until(page, "!location.hash.includes('judge=')")
 
 
+def test_what_the_page_has_no_scores_of_stays_as_it_was_written(visit: Any, keyed: Path):
+    page = visit((keyed / "report.html").as_uri())
+    written = json.loads((keyed / "metrics.json").read_text())["figures"]["psr_1_key"]["after"]
+    page.evaluate("change_view({ judge: 90 })")
+    assert page.evaluate("figure(RUNS[0], 'psr_1_key').after") == pytest.approx(written, abs=1e-5)
+    assert page.evaluate("figure(RUNS[0], 'esr_1_key').after") is not None
+
+
 def test_the_slider_is_the_evaluation_where_the_run_was_judged(visit: Any, held: Path):
     page = visit((held / "report.html").as_uri())
     made = page.evaluate("judged(RUNS[0], asked(RUNS[0]))")

@@ -104,7 +104,7 @@ const judged = (run, judge, step = null) =>
   figuresOf(run, models(run, step), judge, step === null && run.scores.keyed !== null ? withKey(run) : null);
 
 /** Whether a figure of a run follows the slider. */
-const follows = (run, name) => run.again && /^[ep]sr_1(?!_combinations)/.test(name);
+const follows = (run, name) => run.again && /^[ep]sr_1(?!_combinations)/.test(name) && name !== "psr_1_key";
 
 let MADE = { judge: null };
 
@@ -154,6 +154,6 @@ function renderJudge(place) {
   document.getElementById("threshold").setAttribute("aria-valuetext", words);
   place.querySelector("output").value = words;
   document.getElementById("judge-note").textContent = moved
-    ? `Erased and kept shares are made again from raw scores, their intervals too. Top-5, combinations, CLIP, KID, distances and attacks stay as they were written down${RUNS.every((run) => run.again || !run.scores) ? "" : "; so do runs of other protocols than quick and full"}.`
+    ? `Erased and kept shares are made again from raw scores, their intervals too. Top-5, combinations, what is kept with the key, CLIP, KID, distances and attacks stay as they were written down${RUNS.every((run) => run.again || !run.scores) ? "" : "; so do runs of other protocols than quick and full"}.`
     : "So the figures were written down. The slider asks how far they depend on it: to the left a trace of the label counts, to the right only a sure sight.";
 }
