@@ -53,7 +53,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
     from safetensors.torch import load_file
 
     from erase.errors import BadInput
-    from erase.judge.engine import OPENED, Engine
+    from erase.judge.engine import Engine
     from erase.metric.figures import figures
     from erase.model.edit import Edit
     from erase.record.console import table
@@ -131,10 +131,7 @@ def train(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> di
                     passed[step] = engine.judge_cells(cells, then.digest(), folder)
             model.put(edit.tensors)
             after = engine.judge_cells(cells, edit.digest(), folder)
-            retrained, keyed = [], []
-            if edit.key:
-                asked = [c for c in cells if c.role in OPENED]
-                keyed = engine.judge_cells(asked, edit.digest(), folder, "edited, with the key", edit.key)
+            keyed, retrained = engine.judge_opened(cells, edit, folder) if edit.key else [], []
             if truth:
                 with model.as_if(truth):
                     retrained = engine.judge_cells(cells, "", None, "retrained")

@@ -96,6 +96,6 @@ def budgeted(budget: str, budgets: Mapping[str, Mapping[str, Any]], **given: Any
         raise BadInput(f"attack.budget={budget} is not one of: {', '.join(budgets)}.")
     found = {**budgets[budget], **{name: value for name, value in given.items() if value is not None}}
     for name, value in found.items():
-        if not (value >= 0 if name == "weight_decay" else value > 0):
+        if not (value > 0 or (value == 0 and name == "weight_decay")):
             raise BadInput(f"attack.{name}={value} must be {'at least' if name == 'weight_decay' else 'greater than'} 0.")
     return found

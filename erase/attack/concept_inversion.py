@@ -66,10 +66,8 @@ class ConceptInversion(Attack):
         if any(len(self.learnt[label]) < parts for label, parts in wanted.items()):
             return None
         values = torch.stack([self.learnt[turn.job.label][self.parts * (turn.round + 1) - 1, 0] for turn in turns])
-        starts = [turn.job.start for turn in turns]
-        return [f"{_token(turn.job.label)} {turn.job.start}" for turn in turns], self.slots.heard(
-            self.ground.model, starts, values
-        )
+        heard = self.slots.heard(self.ground.model, [turn.job.start for turn in turns], values)
+        return [f"{_token(turn.job.label)} {turn.job.start}" for turn in turns], heard
 
     def learn(self, label: str) -> None:
         """One part of textual inversion for `label`, from where the last one ended."""

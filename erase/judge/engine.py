@@ -11,12 +11,9 @@ from tqdm import tqdm
 
 from erase.cache import Behind, once, told
 from erase.judge import Judge, shows
-from erase.model.edit import digest
+from erase.model.edit import Edit, digest
 from erase.model.text_to_image import Conditioning, Key, TextToImage, hardware
 from erase.protocol import Cell, Protocol
-
-OPENED = ("concept", "sibling", "kept")
-"""The roles of cells that are drawn once more as who holds an edit's key has them."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +124,11 @@ class Engine:
             for cell in together:
                 found[cell] = self._judged(cell, shards[batch], scores, slice(at, at := at + len(cell.seeds)))
         return [found[cell] for cell in cells]
+
+    def judge_opened(self, cells: Sequence[Cell], edit: Edit, folder: Path | None) -> list[Judged]:
+        """What was erased and each label that was to be kept, as who holds the key of `edit` has them."""
+        asked = [c for c in cells if c.role in ("concept", "sibling", "kept")]
+        return self.judge_cells(asked, edit.digest(), folder, "edited, with the key", edit.key)
 
     def _shards(self, cells: Sequence[Cell], edit: str, where: Path, key: Key | None) -> list[_Shard]:
         pairs = [pair for c in cells for pair in zip(c.prompts, c.seeds, strict=True)]

@@ -9,7 +9,7 @@ from typing import Any
 from erase.errors import BadInput
 from erase.judge import Judge
 from erase.judge.candidate import Candidate, Load
-from erase.judge.engine import OPENED, Engine, Judged
+from erase.judge.engine import Engine, Judged
 from erase.metric.figures import Figure, figures
 from erase.metric.measure import Measure
 from erase.protocol import Protocol
@@ -53,8 +53,7 @@ class Trial:
         )
         after = engine.judge_cells(cells, digest, candidate.folder if edit else None, "" if edit else candidate.name)
         if edit and edit.key:
-            asked = [c for c in cells if c.role in OPENED]
-            keyed = engine.judge_cells(asked, digest, candidate.folder, "edited, with the key", edit.key)
+            keyed = engine.judge_opened(cells, edit, candidate.folder)
         if truth:
             with model.as_if(truth):
                 retrained = engine.judge_cells(cells, "", None, "retrained")

@@ -35,10 +35,8 @@ class UCE(Method):
     ) -> None:
         # there is no batch that must hold every concept
         super().__init__(**{**parts, "batch_size": max(parts["batch_size"], len(parts["concepts"]))})
-        for name, value in (
-            *(("erase_scale", erase_scale), ("ridge", ridge)),
-            *(("tolerance", tolerance), ("keep_tolerance", keep_tolerance)),
-        ):
+        numbers = {"erase_scale": erase_scale, "ridge": ridge, "tolerance": tolerance, "keep_tolerance": keep_tolerance}
+        for name, value in numbers.items():
             if value is not None and not value > 0:
                 raise BadInput(f"method.{name}={value} must be greater than 0.")
         if other := [n for n in self.model.moving if not n.endswith(("attn2.to_k.weight", "attn2.to_v.weight"))]:

@@ -60,6 +60,16 @@ def main(about: str, collect: Callable[[Path, Path], list[str]], results: Path) 
     print(f"{len(collect(parser.parse_args().sweep, results))} runs collected")
 
 
+def run_of(folder: Path, **columns: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What a finished run came to (metrics.json), what it is (config.json), and how its rows begin: its name, the override that
+    each of `columns` names, its seed, and the model and precision that all runs of a study must have alike."""
+    metrics, config = (json.loads((folder / name).read_text()) for name in ("metrics.json", "config.json"))
+    asked, lock = dict(override.split("=", 1) for override in config["overrides"]), metrics["lock"]
+    of = {column: asked[name] for column, name in columns.items()} | {"seed": config["settings"]["seed"]}
+    alike = {"model": lock["model"][:12], "precision": lock["precision"].removeprefix("torch.")}
+    return metrics, config, {"run": "-".join(map(str, of.values())), **of, **alike}
+
+
 def read(path: Path) -> list[Row]:
     """The rows of a CSV; none where there is none."""
     if not path.exists():

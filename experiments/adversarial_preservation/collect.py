@@ -55,19 +55,9 @@ def texts() -> Texts:
 def told(folder: Path, ask: Texts) -> tuple[str, dict[str, Rows]]:
     """The name of a finished run, and its rows of `results`, one a checkpoint; of `damage`, one a kept label after the
     last update; of `chosen`, one a choice."""
-    metrics, config = (json.loads((folder / name).read_text()) for name in ("metrics.json", "config.json"))
+    metrics, config, run = study.run_of(folder, preservation="preservation", concept="concept")
     about = json.loads((folder / "edit" / "edit.json").read_text())
     steps, cost = config["settings"]["steps"], metrics["cost"]
-    asked = dict(override.split("=", 1) for override in config["overrides"])
-    of = {"preservation": asked["preservation"], "concept": asked["concept"], "seed": config["settings"]["seed"]}
-    name = "-".join(map(str, of.values()))
-    lock = metrics["lock"]
-    run: dict[str, Any] = {
-        "run": name,
-        **of,
-        "model": lock["model"][:12],
-        "precision": lock["precision"].removeprefix("torch."),
-    }
     paid = {n: cost[n] for n in ("train_seconds", "forwards", "backwards")}
     points = {**metrics.get("checkpoints", {}), str(steps): metrics["figures"]}
     results = [{**run, "step": int(step), **_flat(figures), **paid} for step, figures in points.items()]
@@ -75,7 +65,7 @@ def told(folder: Path, ask: Texts) -> tuple[str, dict[str, Rows]]:
     lines = (folder / "adversary.jsonl").read_text().splitlines() if (folder / "adversary.jsonl").exists() else []
     choices = [json.loads(line) for line in lines]
     chosen = [
-        {"run": name, "update": c["step"], "rank": rank, "concept": held, "score": c["scores"][held]}
+        {"run": run["run"], "update": c["step"], "rank": rank, "concept": held, "score": c["scores"][held]}
         for c in choices
         for rank, held in enumerate(c["chosen"], 1)
     ]
@@ -83,7 +73,7 @@ def told(folder: Path, ask: Texts) -> tuple[str, dict[str, Rows]]:
     erased = [Concept(c["name"], tuple(c["prompts"]), tuple(c["synonyms"])) for c in about["concepts"]]
     known = ask(config["settings"]["model"], erased)
     # the first scoring: what was hurt before any choice could act
-    scores = choices[0]["scores"] if of["preservation"] == "adversarial" and choices else {}
+    scores = choices[0]["scores"] if run["preservation"] == "adversarial" and choices else {}
     hits: dict[tuple[str, str, str], dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
     columns = ["model", "role", "head", "label", "top"]
     for row in pq.read_table(folder / "scores.parquet", columns=columns).to_pylist():
@@ -96,7 +86,7 @@ def told(folder: Path, ask: Texts) -> tuple[str, dict[str, Rows]]:
             figures = {"before": before, "after": after, "n": len(found["after"])}
             said = {"role": role, "head": head, "label": label}
             damage.append({**run, "step": steps, **said, **figures, "similarity": cosine, "score": scores.get(candidate, "")})
-    return name, {"results": results, "damage": damage, "chosen": chosen}
+    return run["run"], {"results": results, "damage": damage, "chosen": chosen}
 
 
 def _flat(figures: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

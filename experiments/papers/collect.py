@@ -5,9 +5,7 @@
 Rows of runs that are not there stay: a study may be made in parts, on several machines.
 """
 
-import json
 from collections import defaultdict
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,11 +25,9 @@ Rows = list[dict[str, Any]]
 def told(folder: Path) -> tuple[str, dict[str, Rows]]:
     """The name of a finished run, its row of `results`, and its rows of `pictures`: of every label that was judged, which of
     its pictures were named as it, unedited and edited, a digit each."""
-    metrics, config = (json.loads((folder / name).read_text()) for name in ("metrics.json", "config.json"))
-    asked = dict(override.split("=", 1) for override in config["overrides"])
-    of = {"system": asked["experiment"], "concept": asked["concept"], "seed": config["settings"]["seed"]}
-    name = "-".join(map(str, of.values()))
-    run: dict[str, Any] = {"run": name, **of, **_lock(metrics["lock"])}
+    metrics, _, run = study.run_of(folder, system="experiment", concept="concept")
+    judged = {n: value for n, value in metrics["lock"].items() if n not in ("model", "precision", "versions", "retrained")}
+    run["protocol"] = digest(judged)[:8]
     figures = {
         f"{n}_{end}": metrics["figures"][n][end]
         for n in FIGURES
@@ -44,13 +40,7 @@ def told(folder: Path) -> tuple[str, dict[str, Rows]]:
     ends = ("before", "after")
     pictures = [{**run, "role": role, "label": label} | {e: said[e] for e in ends} for (role, label), said in hits.items()]
     result = {**run, **figures, **{n: metrics["cost"][n] for n in COSTS}}
-    return name, {"results": [result], "pictures": pictures}
-
-
-def _lock(lock: Mapping[str, Any]) -> dict[str, str]:
-    """What all runs of a study must have alike: model, precision, and a digest of how they are judged."""
-    judged = {n: value for n, value in lock.items() if n not in ("model", "precision", "versions", "retrained")}
-    return {"model": lock["model"][:12], "precision": lock["precision"].removeprefix("torch."), "protocol": digest(judged)[:8]}
+    return run["run"], {"results": [result], "pictures": pictures}
 
 
 collect = partial(study.collect, told=told)

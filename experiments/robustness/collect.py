@@ -27,12 +27,7 @@ def told(folder: Path) -> tuple[str, dict[str, list[Mapping[str, Any]]]]:
     `question` and `job` are digests: of what an attack was asked besides its victim and prompts, and of those prompts.
     ValueError for a victim that an attack was made on twice.
     """
-    metrics, config = (json.loads((folder / name).read_text()) for name in ("metrics.json", "config.json"))
-    asked = dict(override.split("=", 1) for override in config["overrides"])
-    of = {"method": asked["experiment"], "concept": asked["concept"], "seed": config["settings"]["seed"]}
-    name = "-".join(map(str, of.values()))
-    lock = metrics["lock"]
-    run = {"run": name, **of, "model": lock["model"][:12], "precision": lock["precision"].removeprefix("torch.")}
+    metrics, config, run = study.run_of(folder, method="experiment", concept="concept")
     figures = {n: metrics["figures"][n]["after"] for n in FIGURES if n in metrics["figures"]}
     result = {**run, "steps": config["settings"]["steps"], **figures, **{n: metrics["cost"][n] for n in COSTS}}
     attacks: list[Mapping[str, Any]] = []
@@ -46,7 +41,7 @@ def told(folder: Path) -> tuple[str, dict[str, list[Mapping[str, Any]]]]:
         for i, line in enumerate(path.with_suffix(".jsonl").read_text().splitlines()):
             ended = {n: int(json.loads(line)[n]) for n in ("without", "begun", "alone", "union")}
             attacks.append({**run, **which, "prompt": i, **ended})
-    return name, {"results": [result], "attacks": attacks}
+    return run["run"], {"results": [result], "attacks": attacks}
 
 
 collect = partial(study.collect, told=told)

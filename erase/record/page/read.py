@@ -157,11 +157,11 @@ def _attacks(folder: Path) -> dict[str, dict[str, float]]:
     for path in sorted(folder.glob("*.json")):
         about = _json(path)
         end, figures = VICTIMS[about["model"]], about["figures"]
-        figures = {**figures, "alone": figures["union"]} if about["settings"]["start"] == "named" else figures
+        success = figures["union" if about["settings"]["start"] == "named" else "alone"]
         figure = found.setdefault(f"attack/{path.stem.removesuffix('-' + about['model'])}/asr", {})
-        figure[end] = figures["alone"]["value"]
+        figure[end] = success["value"]
         if end == "after":
-            figure |= {"after_low": figures["alone"]["low"], "after_high": figures["alone"]["high"], "n": figures["n"]}
+            figure |= {"after_low": success["low"], "after_high": success["high"], "n": figures["n"]}
     return {name: figure for name, figure in found.items() if "after" in figure}
 
 
