@@ -18,30 +18,29 @@ import torch
 from setting import add_fields, setting
 
 EAP = ["method=adv_preserve", "batch_size=1", "lr=1e-5", "lr_schedule=constant"]  # as the paper's
+LESS = ["latents.steps=10", "preservation.points=1"]  # of a bank that few updates draw from, as in experiments/papers
 ADV = ["method=adv_unlearn", "adversary.warmup=0.0"]
 FORMS = {
     "eap": {
-        "published": [*EAP, "latents=on_policy", "preservation.search=gumbel", "preservation.filter=none", "loss=x0"],
-        "fast": EAP,
+        "published": (20, [*EAP, "latents=on_policy", "preservation.search=gumbel", "preservation.filter=none", "loss=x0"]),
+        "fast": (1000, EAP),  # as many as published
+        "fast, a smaller bank": (150, [*EAP, *LESS]),  # as the miniature's preset
     },
     "adv_unlearn": {
-        "published": [*ADV, "latents=on_policy", "adversary=pgd", "adversary.compat=published"],
-        "pgd": [*ADV, "adversary=pgd"],
-        "fast": [*ADV, "adversary=fast"],
+        "published": (6, [*ADV, "latents=on_policy", "adversary=pgd", "adversary.compat=published"]),
+        "pgd": (60, [*ADV, "adversary=pgd"]),
+        "fast": (60, [*ADV, "adversary=fast"]),
     },
 }
-UPDATES = {"eap": (1000, 150), "adv_unlearn": (60,)}
-"""Of the whole run, whose seconds are divided by them: EAP's as published, and the miniature's preset."""
-TIMED = {"eap": 20, "adv_unlearn": 6}
-"""Of the published form."""
+"""Of each system the published form first: how many updates are timed, of a fast form the whole run; and its choices."""
 
 
 def bench(given: argparse.Namespace) -> tuple[float, float, float]:
     """Seconds, F and B an update of one form, from the first bank to the last step."""
     from erase.train import objective
 
-    config, hardware, load = setting(given, FORMS[given.system][given.form])
-    updates = given.updates
+    updates, choices = FORMS[given.system][given.form]
+    config, hardware, load = setting(given, updates, choices)
     with tempfile.TemporaryDirectory() as folder, hardware:
         torch.set_num_threads(given.threads)
         method = objective(config, load, Path(folder))
@@ -62,23 +61,16 @@ def bench(given: argparse.Namespace) -> tuple[float, float, float]:
 def compare(system: str, given: argparse.Namespace) -> None:
     """Print every form's costs, and how many times as long an update of the published one takes."""
     found: dict[str, float] = {}
-    for form, updates in runs(system):  # a process each: none warms another's caches
-        said = [f"--system={system}", f"--form={form}", f"--updates={updates}"]
-        alike = {n: value for n, value in vars(given).items() if value is not None and n not in ("system", "form", "updates")}
-        said += [f"--{name}={value}" for name, value in alike.items()]
-        done = subprocess.run([sys.executable, __file__, *said], check=True, capture_output=True, text=True)
+    for form, (updates, _) in FORMS[system].items():  # a process each: none warms another's caches
+        alike = {n: value for n, value in vars(given).items() if value is not None}
+        said = [f"--{n}={value}" for n, value in {**alike, "system": system, "form": form}.items()]
+        done = subprocess.run([sys.executable, __file__, *said], check=True, stdout=subprocess.PIPE, text=True)
         seconds, forwards, backwards = map(float, done.stdout.splitlines()[-1].split())
-        name = form if form == "published" else f"{form}, {updates} updates"
-        found[name] = seconds
-        print(f"{system:12s} {name:20s} {seconds:8.2f} s {forwards:8.1f} F {backwards:6.1f} B an update", flush=True)
-    for name in [*found][1:]:
-        print(f"{system:12s} published / {name}: {found['published'] / found[name]:.1f} times the seconds", flush=True)
-
-
-def runs(system: str) -> list[tuple[str, int]]:
-    """Forms, the published one first, and how many updates of each are timed."""
-    fast = [form for form in FORMS[system] if form != "published"]
-    return [("published", TIMED[system]), *((form, updates) for updates in UPDATES[system] for form in fast)]
+        found[form] = seconds
+        name = f"{form}, {updates} updates"
+        print(f"{system:12s} {name:32s} {seconds:8.2f} s {forwards:8.1f} F {backwards:6.1f} B an update", flush=True)
+    for form in [*found][1:]:
+        print(f"{system:12s} published / {form}: {found['published'] / found[form]:.1f} times the seconds", flush=True)
 
 
 if __name__ == "__main__":
@@ -87,7 +79,6 @@ if __name__ == "__main__":
     parser.add_argument("--threads", type=int, default=1)
     add_fields(parser)
     parser.add_argument("--form", help="this one alone, in this process")
-    parser.add_argument("--updates", type=int, default=1, help="of that form")
     given = parser.parse_args()
     if given.form:
         print(*bench(given))

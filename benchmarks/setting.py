@@ -14,8 +14,8 @@ def add_fields(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="of conf/trainer/")
 
 
-def setting(given: argparse.Namespace, choices: Sequence[str]) -> tuple[Any, Any, Callable[[], Any]]:
-    """Config, hardware and loader of `given.updates` updates by `choices`."""
+def setting(given: argparse.Namespace, updates: int, choices: Sequence[str]) -> tuple[Any, Any, Callable[[], Any]]:
+    """Config, hardware and loader of `updates` updates by `choices`."""
     from hydra import compose, initialize_config_dir
 
     from erase import schema
@@ -24,7 +24,7 @@ def setting(given: argparse.Namespace, choices: Sequence[str]) -> tuple[Any, Any
 
     quiet()
     source = [f"model.source={given.source}"] if given.source else []
-    asked = [f"concept={given.concept}", f"steps={given.updates}", f"model={given.model}", f"trainer={given.device}"]
+    asked = [f"concept={given.concept}", f"steps={updates}", f"model={given.model}", f"trainer={given.device}"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         schema.register(schema.Train)
         config = compose("train", [*asked, *source, *choices])

@@ -32,7 +32,7 @@ def bench(method: str, given: argparse.Namespace) -> tuple[float, float, float, 
     from erase.record.run import Run, peak_memory, reset_peak_memory
     from erase.train import fit, objective
 
-    config, hardware, load = setting(given, METHODS[method])
+    config, hardware, load = setting(given, given.updates, METHODS[method])
     noted = Passes()
     with tempfile.TemporaryDirectory() as folder, hardware:
         torch.set_num_threads(given.threads)
