@@ -37,7 +37,7 @@ FORMS = {
 
 def bench(given: argparse.Namespace) -> tuple[float, float, float]:
     """Seconds, F and B an update of one form, from the first bank to the last step."""
-    from erase.train import objective
+    from erase.job import objective
 
     updates, choices = FORMS[given.system][given.form]
     config, hardware, load = setting(given, updates, choices)

@@ -20,7 +20,7 @@ def setting(given: argparse.Namespace, updates: int, choices: Sequence[str]) -> 
 
     from erase import schema
     from erase.command import CONF, build, quiet
-    from erase.train import loaded
+    from erase.job import load
 
     quiet()
     source = [f"model.source={given.source}"] if given.source else []
@@ -29,4 +29,4 @@ def setting(given: argparse.Namespace, updates: int, choices: Sequence[str]) -> 
         schema.register(schema.Train)
         config = compose("train", [*asked, *source, *choices])
     hardware = build(config.trainer, "trainer")
-    return config, hardware, partial(loaded, config, hardware)
+    return config, hardware, partial(load, config, hardware)

@@ -29,8 +29,8 @@ Passes = list[tuple[int, bool]]
 
 def bench(method: str, given: argparse.Namespace) -> tuple[float, float, float, float, float]:
     """Seconds of a training, seconds of its bare passes, the most memory in MiB, F and B."""
+    from erase.job import fit, objective
     from erase.record.run import Run, peak_memory, reset_peak_memory
-    from erase.train import fit, objective
 
     config, hardware, load = setting(given, given.updates, METHODS[method])
     noted = Passes()

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import functools
 import inspect
+import itertools
 import json
 import logging
 import os
@@ -54,17 +55,16 @@ def arguments(argv: Sequence[str], config: str = "train") -> list[str]:
             raise BadInput(f"{group}={value} is not one of: {', '.join(choices(group))}.")
     if helped := os.environ.get("ERASE_TEAM"):  # erase.trainer.team: a helper works in the folder of the first
         at = quoted(helped.split(" ", 3)[3])
-        return [*sorted(args, key=_flags), f"hydra.run.dir={at}", "hydra.output_subdir=null"]
+        return [*sorted(args, key=_is_override), f"hydra.run.dir={at}", "hydra.output_subdir=null"]
     resume = next((a.partition("=")[2] for a in args if a.startswith("resume=")), None)
     if resume not in (None, "", "null"):
         if len(args) > 1:
             raise BadInput(f"resume={resume} repeats that run with its own settings and takes nothing besides.")
         return _resumed(Path(str(resume)))
-    return sorted(args, key=_flags)
+    return sorted(args, key=_is_override)  # flags go first
 
 
-def _flags(argument: str) -> bool:
-    """Flags go first."""
+def _is_override(argument: str) -> bool:
     return argument[:1] != "-" and ("=" in argument or argument[:1] == "~")
 
 
@@ -142,30 +142,36 @@ def check(target: Callable[..., Any], node: DictConfig | Any, where: str, given:
 
     What is `given` by the program is no field.
     """
-    plain = {name: hint for name, hint in _arguments(target).items() if name not in given}
+    known = {name: argument for name, argument in _arguments(target).items() if name not in given}
     fields = [str(key) for key in node if key != "_target_"]
     for key in fields:
-        if key not in plain:
-            raise BadInput(f"{where}.{key} is not a field of {node['_target_']}; its fields are {', '.join(plain)}.")
-        if OmegaConf.is_missing(node, key):
+        if key not in known:
+            raise BadInput(f"{where}.{key} is not a field of {node['_target_']}; its fields are {', '.join(known)}.")
+    for key, (_, needed) in known.items():
+        if OmegaConf.is_missing(node, key) or (needed and key not in fields):
             raise BadInput(f"{where}.{key} must be given: {where}.{key}=<value>.")
-        value = OmegaConf.to_container(node, resolve=True)[key]  # type: ignore[index, call-overload]
+    values = OmegaConf.to_container(node, resolve=True)
+    for key in fields:
+        value, (hint, _) = values[key], known[key]  # type: ignore[index, call-overload]
         try:
-            TypeAdapter(plain[key], config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value, strict=True)
+            TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value, strict=True)
         except ValidationError as error:
             wrong = error.errors()[0]["msg"].removeprefix("Input ")
             raise BadInput(f"{where}.{key}={value!r} is of a wrong type: it {wrong}.") from error
 
 
-def _arguments(target: Callable[..., Any]) -> dict[str, Any]:
-    """What `target` is called with, by name, and its types; what a class hands on as ** is its parents' affair."""
-    found: dict[str, Any] = {}
+def _arguments(target: Callable[..., Any]) -> dict[str, tuple[Any, bool]]:
+    """What `target` is called with: by name, its type and whether it is needed. What a class hands on as ** is its parents'
+    affair.
+    """
+    found: dict[str, tuple[Any, bool]] = {}
     makers = (
         [c.__dict__["__init__"] for c in target.__mro__ if "__init__" in c.__dict__] if isinstance(target, type) else [target]
     )
     for make in makers:
         hints, parameters = get_type_hints(make), inspect.signature(make).parameters
-        found |= {n: hints.get(n, Any) for n, p in parameters.items() if p.kind != p.VAR_KEYWORD and n not in (*found, "self")}
+        own = {n: p for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and n != "self"}
+        found = {n: (hints.get(n, Any), p.default is p.empty) for n, p in own.items()} | found
         if all(p.kind != p.VAR_KEYWORD for p in parameters.values()):
             break
     return found
@@ -229,7 +235,8 @@ def _keys(node: DictConfig, prefix: str, found: list[str]) -> None:
 
 
 def _help(config: str) -> str:
-    header = [line.lstrip("# ") for line in (CONF / f"{config}.yaml").read_text().splitlines() if line.startswith("#")]
+    text = (CONF / f"{config}.yaml").read_text().splitlines()
+    header = [line[1:].removeprefix(" ") for line in itertools.takewhile(lambda line: line.startswith("#"), text)]
     lines = [*header, ""]
     if known := groups(config):
         lines.append("Choose from (group=option, or +group=option):")
@@ -237,10 +244,8 @@ def _help(config: str) -> str:
             lines.append(f"  {group:13s} {', '.join(choices(group))}")
         lines.append("")
     lines.append("Fields (field=value); --cfg job shows them all with their values:")
-    for line in (CONF / f"{config}.yaml").read_text().split("defaults:")[-1].splitlines():
-        if line[:1].isalpha() and not line.startswith("hydra:"):
-            lines.append(f"  {line}")
-    return "\n".join(lines)
+    own = text[text.index("defaults:") + 1 : text.index("hydra:")]
+    return "\n".join([*lines, *(f"  {line}" for line in own if line and not line.startswith("  - "))])
 
 
 def quiet() -> None:

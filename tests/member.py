@@ -16,7 +16,7 @@ def train(rank: int, size: int, port: int, folder: Path, out: Path, overrides: l
     import families
     from conftest import composed
 
-    from erase.train import objective
+    from erase.job import objective
 
     torch.set_num_threads(1)
     if size > 1:

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from erase.command import choices
 from erase.errors import BadInput
+from erase.job import objective
 from erase.model.stable_diffusion import StableDiffusion
-from erase.train import objective
 
 AXES = {
     axis: choices(axis)

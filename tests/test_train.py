@@ -18,10 +18,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from erase.command import build
+from erase.job import fit, objective
 from erase.miniature import world
 from erase.model.edit import Edit
 from erase.record.run import Run
-from erase.train import fit, objective
 from erase.trainer import Trainer
 
 

@@ -31,7 +31,7 @@ class Age(Redirect):
             raise BadInput("method=age erases to what it holds: target=searched.")
         target.chosen = Kept([])
         super().__init__(target=target, **parts)  # type: ignore[arg-type]
-        if self.model.frugal:
+        if self.model.low_memory:
             raise BadInput("method=age asks the frozen model for gradients, which trainer.low_memory cannot make twice: false.")
         if not self.candidates:
             raise BadInput("method=age erases to what it holds, and preservation holds nothing: preservation=adversarial.")

@@ -91,7 +91,7 @@ class KPOP(Redirect):
             if choice not in known:
                 raise BadInput(f"method.{name}={choice} is not one of: {', '.join(known)}.")
         super().__init__(**parts)  # type: ignore[arg-type]
-        if self.model.frugal:
+        if self.model.low_memory:
             raise BadInput("method=kpop has a prompt that a pass made twice would not hear again: trainer.low_memory=false.")
         self.prompt_lr, self.prompt_steps = prompt_lr, prompt_steps
         self.erase_without, self.erase_with, self.empty_with = erase_without, erase_with, empty_with

@@ -96,7 +96,7 @@ class StableDiffusion(TextToImage):
             self.pipe.unet.set_attn_processor(FusedForwards())
 
     def rest(self) -> None:
-        if self.frugal:
+        if self.low_memory:
             resting = [part for part in self.encoders if not any(name.startswith(f"{part}.") for name in self.moving)]
             for part in (*resting, "vae"):
                 getattr(self.pipe, part).to("cpu")

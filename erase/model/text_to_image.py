@@ -108,7 +108,7 @@ class TextToImage(ABC):
     def __init__(self, pipe: DiffusionPipeline, modules: dict[str, nn.Module], precision: torch.dtype) -> None:
         self.pipe, self.modules, self.precision = pipe, modules, precision
         self.cost = Cost()
-        self.frugal = False  # whether memory counts for more than time while it is edited
+        self.low_memory = False  # whether memory counts for more than time while it is edited
         self.shared: Path | None = None  # where runs keep for each other what is alike in all of them
         self.hash = ""  # sha256 of its weights: what an edit fits
         self.words: frozenset[str] | None = None  # the only words it knows; None: any
@@ -300,7 +300,7 @@ class TextToImage(ABC):
 
     @abstractmethod
     def rest(self) -> None:
-        """Where `frugal`, what no update needs leaves the device, and passes are made again for their gradients."""
+        """Where `low_memory`, what no update needs leaves the device, and passes are made again for their gradients."""
 
     def weights(self, prefix: str, edited: bool) -> dict[str, Tensor] | None:
         """The originals of the moving weights of one module, by the module's own names; None when its own will do."""

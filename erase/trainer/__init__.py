@@ -33,7 +33,7 @@ class Trainer:
     """One device and one precision. Fields are checked when it is made, before anything is loaded or written.
 
     `accelerator` is auto, cpu or gpu; `precision` is 32, bf16, fp16 (with scaled losses), or auto: bf16 on a GPU that has it,
-    else 32; `threads` are the CPU's, None for as many as it has cores. `low_memory` is a model's `frugal`; `processes`
+    else 32; `threads` are the CPU's, None for as many as it has cores. `low_memory` is a model's `low_memory`; `processes`
     make every update together, each with a batch of its own, and a GPU where there are some. As a context it holds a GPU: runs
     that go on at once have one each, and share the first where there are not as many.
     """

@@ -10,6 +10,7 @@ from torch import Tensor
 from erase.adversary.soft import SoftPrompt
 from erase.concept import Concept
 from erase.errors import BadInput
+from erase.job import objective
 from erase.latents.bank import Bank
 from erase.loss import Squared
 from erase.method.redirect import Redirect
@@ -21,7 +22,6 @@ from erase.preservation.fixed import Fixed
 from erase.random import stream
 from erase.record.training import TrainingLog
 from erase.target import Negative
-from erase.train import objective
 
 CHURCH = Concept("church", ("a photo of a church",))
 

@@ -147,7 +147,7 @@ def test_what_is_stepped_along_is_the_weighted_sum_and_every_backward_pass_count
 def test_every_concept_has_a_loss_of_its_own_and_their_sum_is_the_erasure_s(model: StableDiffusion, tmp_path: Path):
     from conftest import composed
 
-    from erase.train import objective
+    from erase.job import objective
 
     quick = ["latents.steps=2", "latents.trajectories=1", "latents.kept_trajectories=1", "batch_size=4", "steps=1"]
 

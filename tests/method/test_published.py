@@ -9,10 +9,10 @@ from conftest import composed
 from torch import Tensor
 from torch.func import functional_call
 
+from erase.job import objective
 from erase.method.base import Method
 from erase.model.stable_diffusion import StableDiffusion
 from erase.random import stream
-from erase.train import objective
 
 STEPS, ETA, TEMPERATURE, RATE = 5, 1.0, 2.0, 0.01
 PUBLISHED = ["method=adv_preserve", "latents=on_policy", "preservation.search=gumbel", "loss=x0", "batch_size=1"]

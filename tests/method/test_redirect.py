@@ -8,6 +8,7 @@ from conftest import ROOT, composed
 
 from erase.concept import Concept, rows
 from erase.errors import BadInput
+from erase.job import objective
 from erase.latents.bank import Bank
 from erase.loss import Squared
 from erase.method.redirect import Redirect
@@ -17,7 +18,6 @@ from erase.preservation.adversarial import Adversarial
 from erase.preservation.fixed import Fixed
 from erase.random import stream
 from erase.target import Negative
-from erase.train import objective
 
 CHURCH = Concept("church", ("church", "a photo of a church"), ("chapel",))
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from erase.errors import BadInput
+from erase.job import objective
 from erase.method.base import Method
 from erase.model import compvis, stable_diffusion
 from erase.model.edit import Edit
@@ -26,7 +27,6 @@ from erase.model.hub import MOVED
 from erase.model.stable_diffusion import StableDiffusion
 from erase.model.words import states
 from erase.parameters import Select
-from erase.train import objective
 
 METHODS = {
     "adv_preserve": ["preservation.every=1", "preservation.points=1", "preservation.keep=2"],
@@ -185,7 +185,7 @@ def test_pictures_are_decoded_a_few_at_a_time(folder: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("method", ["esd", "adv_unlearn"])
 def test_what_no_update_needs_rests(method: str, folder: Path, once: Once, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     model, put = loaded(folder), []
-    model.frugal = True
+    model.low_memory = True
     names = {id(part): name for name, part in model.pipe.components.items()}
     to = torch.nn.Module.to
 

@@ -13,9 +13,9 @@ from conftest import Once, composed
 from torch.utils.data import DataLoader
 
 from erase.errors import BadInput
+from erase.job import objective
 from erase.method.base import Method
 from erase.model.stable_diffusion import StableDiffusion
-from erase.train import objective
 from erase.trainer import Trainer
 
 
@@ -40,7 +40,7 @@ def test_a_cpu_that_emulates_half_precision_is_told_of(
 def updates(folder: Path, work: Path, precision: torch.dtype, frugal: bool = False) -> Method:
     """Three updates of the weights of a small random model."""
     model = StableDiffusion(str(folder), name="sd14", precision=precision)
-    model.frugal = frugal
+    model.low_memory = frugal
     drawing = ["latents.steps=3", "latents.trajectories=1", "steps=3", "lr=1e-3", "batch_size=2"]
     method = objective(composed("method=esd", "concept=church", *drawing), lambda: model, work)
     silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
