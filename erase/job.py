@@ -35,7 +35,7 @@ from erase.record.training import TrainingLog
 from erase.trainer import Trainer
 from erase.trainer.team import rank, team
 
-AXES = ("target", "preservation", "adversary", "parameters", "latents", "loss", "balance")
+AXES = ("target", "preservation", "adversary", "parameters", "latents", "loss", "balance", "sharpness")
 """What a method is composed of, besides its model and its concepts."""
 
 
@@ -53,6 +53,8 @@ def objective(config: DictConfig, model: Callable[[], TextToImage], work: Path, 
     method: Method = build(config.method, "method", model=loaded, concepts=concepts, work=work, shared=shared, **parts, **given)
     if not method.players and not method.balance.plain:
         raise BadInput(f"method={method.title} goes down on no loss, so there is nothing to weigh: balance=sum.")
+    if not method.players and not method.sharpness.plain:
+        raise BadInput(f"method={method.title} goes down on no loss, which could be sharp: sharpness=none.")
     return method
 
 

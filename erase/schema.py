@@ -37,6 +37,7 @@ class Train:
     latents: Any = MISSING
     loss: Any = MISSING
     balance: Any = MISSING
+    sharpness: Any = MISSING
     judge: Any = MISSING
     protocol: Any = MISSING
     trainer: Any = MISSING

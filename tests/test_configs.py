@@ -1,6 +1,7 @@
 """Every YAML composes, fits the constructor that it names, and builds where nothing outside is needed."""
 
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from omegaconf import OmegaConf
 from erase import schema
 from erase.command import CONF, build, check, choices, groups
 from erase.errors import BadInput
+from erase.method.base import Method
 
 OPTIONS = [(g, o) for g in groups() for o in choices(g)]
 HUB = ("sd14", "sd15", "sd21", "sdxl")
@@ -25,6 +27,7 @@ AXES = (
     "latents",
     "loss",
     "balance",
+    "sharpness",
     "judge",
     "protocol",
     "logger",
@@ -39,7 +42,7 @@ def chosen(group: str, option: str) -> list[str]:
 
 
 def test_no_option_is_missed():
-    assert len(OPTIONS) == 102
+    assert len(OPTIONS) == 106
     assert {g for g, _ in OPTIONS} == {*AXES, "concept", "method", "trainer", "experiment"}
     files = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parent.parent.name not in ("preset", "hydra")]
     assert len(files) == len(OPTIONS) + len(choices("attack"))
@@ -59,7 +62,8 @@ def test_option_composes_and_fits_its_constructor(group: str, option: str):
     config = composed(*chosen(group, option))
     node = config.get(group, {})  # an experiment is no field
     if "_target_" in node:
-        check(get_object(node["_target_"]), node, group)
+        objects = {*signature(Method).parameters} - {"name"} if group == "method" else ()
+        check(get_object(node["_target_"]), node, group, objects)
     if option == "tensorboard" and not any(map(find_spec, ("tensorboard", "tensorboardX"))):
         with pytest.raises(BadInput, match=r"logger=tensorboard needs tensorboard: pip install 'erase\[tensorboard\]'."):
             build(node, group)

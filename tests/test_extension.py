@@ -53,12 +53,12 @@ class Ascent(Method):
 
     def losses(self, step: int) -> dict[str, Tensor]:
         prompts = self.task.erased(step, self.batch_size)
-        erased = self.latents.draw(prompts, "erase", step, empty=False)
+        erased = self.draw(prompts, "erase", step, empty=False)
         predicted = self.model.predict(erased.x_t, erased.t, self.attacked(prompts, step))
         losses = {"erase": -self.error(predicted, erased.conditional, erased).clamp(max=self.margin)}
         if weight := self.preservation.weight:
-            chosen = self.preservation.choose(step, self.batch_size)
-            kept = self.latents.draw(chosen.prompts, "keep", step, empty=False)
+            chosen = self.choose(step, self.batch_size)
+            kept = self.draw(chosen.prompts, "keep", step, empty=False)
             predicted = self.model.predict(kept.x_t, kept.t, self.words(chosen.prompts))
             losses["keep"] = weight * self.error(predicted, kept.conditional, kept)
         return losses

@@ -19,7 +19,7 @@ from erase.model.stable_diffusion import StableDiffusion
 
 AXES = {
     axis: choices(axis)
-    for axis in ("method", "target", "preservation", "adversary", "parameters", "latents", "loss", "balance")
+    for axis in ("method", "target", "preservation", "adversary", "parameters", "latents", "loss", "balance", "sharpness")
 }
 NEEDED = {
     ("preservation", "fixed"): ["preservation.prompts=[a barn]"],
@@ -47,7 +47,10 @@ ONLY: dict[Choice, dict[str, set[str]]] = {
         "adversary": {"none"},
         "parameters": {"xattn_kv"},
         "balance": {"sum"},
+        "sharpness": {"none"},
     },
+    ("sharpness", "agnostic_sam"): {"preservation": HELD},
+    ("sharpness", "aligned"): {"preservation": HELD},
 }
 """What a choice can be combined with, where that is not everything."""
 

@@ -43,18 +43,24 @@ class Sum(Balance):
         return torch.ones(len(gram), dtype=gram.dtype)
 
 
-def mix(
-    balance: Balance, losses: Mapping[str, Tensor], values: Mapping[str, float], moved: Sequence[nn.Parameter], step: int
-) -> None:
-    """Set the gradients of what is `moved` from those of the `losses`, a backward pass for each.
-
-    `values` are what the losses came to over all rows. Of a team everybody weighs the same gradients, those of all rows.
-    """
+def gradients(losses: Sequence[Tensor], moved: Sequence[nn.Parameter]) -> list[list[Tensor]]:
+    """Of each of `losses` with respect to what is `moved`, a backward pass each; of a team's, those of all rows."""
     each: list[list[Tensor]] = []
-    for loss in losses.values():
+    for loss in losses:
         found = torch.autograd.grad(loss, list(moved), retain_graph=True, allow_unused=True)
         each.append([torch.zeros_like(p) if g is None else g for g, p in zip(found, moved, strict=True)])
         team.average(each[-1])
+    return each
+
+
+def mix(
+    balance: Balance, each: Sequence[list[Tensor]], values: Mapping[str, float], moved: Sequence[nn.Parameter], step: int
+) -> None:
+    """Set the gradients of what is `moved` from those of `each` loss. `values` are what the losses came to over all rows."""
+    if balance.plain:
+        for parameter, *own in zip(moved, *each, strict=True):
+            parameter.grad = torch.stack(own).sum(0)
+        return
     gram = torch.zeros(len(each), len(each), dtype=torch.double)
     for i, one in enumerate(each):
         for j, other in enumerate(each[: i + 1]):

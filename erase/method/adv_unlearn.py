@@ -22,4 +22,4 @@ class AdvUnlearn(Redirect):
         self.retain_batch = retain_batch
 
     def hold(self, step: int) -> Kept | None:
-        return self.preservation.choose(step, self.retain_batch) if self.preservation.weight else None
+        return self.choose(step, self.retain_batch) if self.preservation.weight else None

@@ -49,9 +49,9 @@ class Age(Redirect):
 
     def hold(self, step: int) -> Kept | None:
         assert isinstance(self.target, Searched)
-        self.target.chosen = self.preservation.choose(step, self.batch_size)
+        self.target.chosen = self.choose(step, self.batch_size)
         return self.target.chosen if self.preservation.weight else None
 
     def erased(self, prompts: Sequence[str], step: int) -> tuple[Points, Tensor]:
-        points = self.latents.draw(prompts, "erase", step, empty=False)
+        points = self.draw(prompts, "erase", step, empty=False)
         return points, self.target(points, prompts, step)

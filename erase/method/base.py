@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from erase.adversary import Adversary, Nobody
-from erase.balance import Balance, Sum, mix
+from erase.balance import Balance, Sum, gradients, mix
 from erase.concept import Concept
 from erase.errors import BadInput
 from erase.latents import Latents, Points
 from erase.loss import Loss
 from erase.model.text_to_image import Conditioning, Key, TextToImage
 from erase.parameters import Parameters
-from erase.preservation import Preservation
+from erase.preservation import Kept, Preservation
+from erase.sharpness import Here, Sharpness, retake
 from erase.target import Target
 from erase.task import Task
 from erase.trainer import team
@@ -55,6 +58,7 @@ class Method(L.LightningModule):
         shared: Path | None = None,
         adversary: Adversary | None = None,
         balance: Balance | None = None,
+        sharpness: Sharpness | None = None,
         name: str = "",
     ) -> None:
         super().__init__()
@@ -84,7 +88,13 @@ class Method(L.LightningModule):
         self.seconds = 0.0  # of training, those before a resume too
         self.started = time.time()
         self.scaler = torch.amp.GradScaler(enabled=False)  # until the device is known
-        self.adversary, self.balance = adversary or Nobody(), balance or Sum()
+        self.adversary, self.balance, self.sharpness = adversary or Nobody(), balance or Sum(), sharpness or Here()
+        if self.sharpness.of_both and not preservation.weight:
+            chosen = type(self.sharpness).__module__.rpartition(".")[2]
+            raise BadInput(
+                f"sharpness={chosen} looks at what is held, and preservation holds nothing: preservation=adversarial."
+            )
+        self._drawn: dict[Any, Any] = {}  # of the update that is made, where it is asked twice
         target.open(self.task)  # what makes no sense is refused before anything is written
         self.adversary.open(self.task, steps)
         self.balance.open(self.task)
@@ -104,6 +114,21 @@ class Method(L.LightningModule):
 
     _kept_state: dict[str, Tensor] | None = None
     _kept_scale: dict[str, Any] | None = None
+
+    def draw(self, prompts: Sequence[str], use: str, step: int, empty: bool = True) -> Points:
+        """`latents.draw`. Who asks again in one update hears the same, and tells nobody."""
+        asked = (use, step, empty, *prompts)
+        if asked in self._drawn:
+            return replace(self._drawn[asked], tell=lambda errors: None)
+        points = self.latents.draw(prompts, use, step, empty=empty)
+        return points if self.sharpness.plain else self._drawn.setdefault(asked, points)
+
+    def choose(self, step: int, count: int) -> Kept:
+        """`preservation.choose`. Who asks again in one update hears the same."""
+        if (step, count) in self._drawn:
+            return self._drawn[step, count]
+        chosen = self.preservation.choose(step, count)
+        return chosen if self.sharpness.plain else self._drawn.setdefault((step, count), chosen)
 
     def words(self, prompts: Sequence[str]) -> Conditioning:
         """Conditionings of `prompts` for the edited network, remembered unless the text encoder itself moves."""
@@ -128,11 +153,16 @@ class Method(L.LightningModule):
         return points.weight * each
 
     def error(self, prediction: Tensor, target: Tensor, points: Points, tell: bool = True) -> Tensor:
-        """Their mean, scalar."""
-        return self.errors(prediction, target, points, tell).mean()
+        """Their mean, scalar; nought of no rows, as who is of a larger team than there are rows has it."""
+        each = self.errors(prediction, target, points, tell)
+        return each.sum() / max(len(each), 1)
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """The losses of update `step` by name, each scalar and with its weight; their sum is stepped on."""
+        """The losses of update `step` by name, each scalar and with its weight; their sum is stepped on.
+
+        Those that erase begin with `erase`. Where a sharpness asks an update again, at other weights, `draw`, `choose` and
+        `attacked` answer as before.
+        """
         raise NotImplementedError
 
     def updates(self, step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -164,12 +194,15 @@ class Method(L.LightningModule):
                 optimizer, _ = steppers[player]
                 optimizer.zero_grad()
                 moved = players[player][0]  # others are spared their gradients
-                if self.balance.plain or player != "weights":
+                if (self.balance.plain and self.sharpness.plain) or player != "weights":
                     self.manual_backward(self.scaler.scale(total), inputs=moved)
                     team.average(p.grad for p in moved if p.grad is not None)
                 else:
-                    scaled = {name: self.scaler.scale(loss) for name, loss in losses.items()}
-                    mix(self.balance, scaled, dict(zip(losses, seen.tolist(), strict=True)), moved, batch_idx)
+                    own = dict(zip(losses, seen.tolist(), strict=True))
+                    found = gradients([self.scaler.scale(loss) for loss in losses.values()], moved)
+                    if not self.sharpness.plain:
+                        values |= retake(self.sharpness, own, found, moved, partial(self.losses, batch_idx), self.scaler)
+                    mix(self.balance, found, own, moved, batch_idx)
                 self.scaler.unscale_(optimizer)
                 if self.scaler.is_enabled() and not _finite(moved):
                     optimizer.zero_grad()  # an update like any other, in which nothing moves: the scale was too large
@@ -180,6 +213,7 @@ class Method(L.LightningModule):
         self.log_dict({f"train/{n}": v for n, v in values.items()}, prog_bar=False)
         self.log("loss", total.detach(), prog_bar=True, logger=False)
         self.done = batch_idx + 1
+        self._drawn.clear()
         return values
 
     def configure_optimizers(self) -> Any:

@@ -24,11 +24,11 @@ class Redirect(Method):
 
     def hold(self, step: int) -> Kept | None:
         """What update `step` holds."""
-        return self.preservation.choose(step, self.batch_size) if self.preservation.weight else None
+        return self.choose(step, self.batch_size) if self.preservation.weight else None
 
     def erased(self, prompts: Sequence[str], step: int) -> tuple[Points, Tensor]:
         """Where the erased `prompts` are heard, and what shall be said of them there."""
-        points = self.latents.draw(prompts, "erase", step)
+        points = self.draw(prompts, "erase", step)
         return points, self.target(points, prompts, step)
 
     def losses(self, step: int) -> dict[str, Tensor]:
@@ -48,7 +48,7 @@ class Redirect(Method):
             return self.gone(part * self.errors(said, target, erased), prompts[mine])
         count = len(chosen.prompts)
         others, hold = self.preservation.weight * team.share(count), team.own(count)
-        kept = self.latents.draw(chosen.prompts, "keep", step, empty=False).rows(hold)
+        kept = self.draw(chosen.prompts, "keep", step, empty=False).rows(hold)
         heard, held = (chosen.conditioning or self.words(chosen.prompts)).rows(hold), kept.conditional
         if chosen.conditioning:
             with torch.no_grad():

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from erase.balance import Balance, mix
+from erase.balance import gradients as taken
 from erase.balance.cagrad import CAGrad
 from erase.balance.min_norm import MinNorm, shortest
 from erase.balance.pcgrad import PCGrad
@@ -71,7 +72,7 @@ def test_where_no_loss_has_a_gradient_nothing_is_weighed_and_nothing_breaks(bala
 def test_a_step_that_overflowed_is_the_sum_and_leaves_no_trace():
     moved, balance = [torch.nn.Parameter(torch.ones(3))], TaskOriented()
     losses = {"erase": moved[0].sum() * 1e30 * 1e30, "keep": moved[0].sum()}
-    mix(balance, losses, {"erase": 1.0, "keep": 1.0}, moved, 0)
+    mix(balance, taken([*losses.values()], moved), {"erase": 1.0, "keep": 1.0}, moved, 0)
     assert not torch.isfinite(moved[0].grad).all()  # so that the scaler sees it
     assert not balance.state_dict()
 
@@ -136,7 +137,7 @@ def test_what_is_stepped_along_is_the_weighted_sum_and_every_backward_pass_count
     losses = {"erase": said[0].square().mean(), "keep": said[1].abs().mean()}
     one, other = (torch.autograd.grad(loss, moved, retain_graph=True) for loss in losses.values())
     counted = model.cost.backwards
-    mix(balance, losses, {}, moved, 0)
+    mix(balance, taken([*losses.values()], moved), {}, moved, 0)
     assert model.cost.backwards == counted + 2 * 2
     for parameter, a, b in zip(moved, one, other, strict=True):
         torch.testing.assert_close(parameter.grad, 2 * a - 0.5 * b)

@@ -20,6 +20,7 @@ from erase.trainer.team import team
 METHODS = {
     "esd": ["method=esd"],
     "adv_preserve": ["method=adv_preserve", "preservation.every=1", "preservation.points=1", "preservation.keep=2"],
+    "sharpness": ["method=esd", "preservation=fixed", "preservation.prompts=[a barn]", "sharpness=aligned"],
     "balance": ["method=esd", "preservation=fixed", "preservation.prompts=[a barn]", "balance=min_norm"],
     "adv_unlearn": ["method=adv_unlearn", "adversary=fast", "adversary.warmup=0.0", "method.retain_batch=2"],
 }
