@@ -87,7 +87,8 @@ class Sweep:
         else:
             return []
         quiet = "+hydra.job.env_set.TQDM_DISABLE='1'"
-        return [quiet] if share is None or "trainer.threads" in said else [quiet, f"trainer.threads={share}"]
+        known = "trainer.threads" in said or OmegaConf.select(self.config, "trainer.threads") is not None  # a study's own
+        return [quiet] if share is None or known else [quiet, f"trainer.threads={share}"]
 
     def _job(self, overrides: list[str]) -> Job:
         """What a combination is, and how far it is already."""

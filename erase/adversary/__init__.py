@@ -22,8 +22,9 @@ class Adversary(Protocol):
         """
 
     def errors(self) -> dict[str, Tensor]:
-        """What to write down of the last attack, once: its error at its first step (`attack_before`) and at its last
-        (`attack_after`), each at a point of its own; empty where there was none, or a step alone, which cannot tell."""
+        """What to write down of the last attack, once: its error over the first third of its steps (`attack_before`) and over
+        the last (`attack_after`), each step at a point of its own; empty where there was none, or a step alone, which cannot
+        tell."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that a resumed run needs."""

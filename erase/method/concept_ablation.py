@@ -21,7 +21,13 @@ class ConceptAblation(Redirect):
         if None in map(self.target.words, self.task.prompts):
             raise BadInput("method=concept_ablation draws pictures of words: target=anchor (target.eta=0) or neutral.")
 
+    def on_fit_start(self) -> None:
+        self.latents.declare(self._anchors(self.task.prompts))  # before somebody keeps one of them, of whom there are fewer
+        super().on_fit_start()
+
+    def _anchors(self, prompts: Sequence[str]) -> list[str]:
+        return [word for word in map(self.target.words, prompts) if word is not None]
+
     def erased(self, prompts: Sequence[str], step: int) -> tuple[Points, Tensor]:
-        anchors = [word for word in map(self.target.words, prompts) if word is not None]
-        points = self.latents.draw(anchors, "erase", step, empty=False)
+        points = self.draw(self._anchors(prompts), "erase", step, empty=False)
         return points, points.conditional

@@ -1,6 +1,7 @@
 """This file is KPOP: the concept moves out of the weights into a learnable prompt, which is then a key to it."""
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -33,21 +34,23 @@ class Prompt(nn.Module):
 class Reparameterised(nn.Module):
     """P_k = W_1 h(p) and P_v = W_2 h(p), tied by one p, with h(p) = p + B tanh(A p). Le et al. 2025, arXiv 2410.02200.
 
-    It begins where `Prompt` does: B at nought, W_1 and W_2 at the identity.
+    It begins where `Prompt` does: B at nought, W_1 and W_2 at the identity. What is learnt of the matrices is divided by their
+    width, so that a step of Adam moves P by about its rate, as it moves a free one.
     """
 
     def __init__(self, start: Tensor, rng: torch.Generator) -> None:
         super().__init__()
         width = start.shape[1]
         self.p = nn.Parameter(start.clone())
-        self.inner = nn.Parameter(torch.randn((width, width), generator=rng) / width**0.5)
+        self.inner = nn.Parameter(torch.randn((width, width), generator=rng) * width**0.5)
         self.outer = nn.Parameter(torch.zeros(width, width))
-        self.readings = nn.Parameter(torch.eye(width).repeat(2, 1, 1))
+        self.readings = nn.Parameter(torch.zeros(2, width, width))  # besides the identity
 
     def forward(self) -> Tensor:
         """(2, tokens, width), for keys and for values."""
-        found: Tensor = (self.p + torch.tanh(self.p @ self.inner) @ self.outer) @ self.readings
-        return found
+        width = self.p.shape[1]
+        h: Tensor = self.p + torch.tanh(self.p @ self.inner / width) @ self.outer / width
+        return h + h @ self.readings / width
 
 
 class KPOP(Redirect):
@@ -105,11 +108,14 @@ class KPOP(Redirect):
         self.prompts = nn.ModuleDict({name: made(start, stream(self.seed, f"prompt {name}")) for name in names})
 
     def _start(self, size: int) -> Tensor:
-        """States (size, width) of the erased prompts' words and ends, one prompt after the other, over again if need be."""
-        said = self.task.prompts
-        states = self.model.prompt(said, edited=False).sequence.float()
-        words = torch.cat([row[1 : n + 2] for row, n in zip(states, self.model.lengths(said), strict=True)])
-        return words[torch.arange(size) % len(words)]
+        """States (size, width) of the erased prompts' words and ends, a word of each concept in turn, over again if need be."""
+        said: list[list[Tensor]] = []
+        for concept in self.concepts:
+            states = self.model.prompt(concept.prompts, edited=False).sequence.float()
+            lengths = self.model.lengths(concept.prompts)
+            said.append([word for row, n in zip(states, lengths, strict=True) for word in row[1 : n + 2]])
+        words = [word for turn in zip_longest(*said) for word in turn if word is not None]
+        return torch.stack([words[i % len(words)] for i in range(size)])
 
     @property
     def players(self) -> dict[str, tuple[list[nn.Parameter], float]]:
@@ -135,7 +141,7 @@ class KPOP(Redirect):
     def transfer(self, turn: int) -> dict[str, Tensor]:
         """The prompt's losses at points of its own: what it does not bring back, and what it makes of the empty prompt."""
         prompts = self.task.erased(turn, self.batch_size, "transfer")
-        points, key = self.latents.draw(prompts, "transfer", turn, empty=self.empty_with > 0), self._heard()
+        points, key = self.draw(prompts, "transfer", turn, empty=self.empty_with > 0), self._heard()
         predicted = self.model.predict(points.x_t, points.t, self.words(prompts).with_key(key))
         found = {"transfer": self.error(predicted, points.conditional, points)}
         if self.empty_with:

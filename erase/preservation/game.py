@@ -75,9 +75,11 @@ class Game:
         assert beside is not None
         return self.weight * hurt + self.besides(beside, erased, theirs)
 
-    def news(self, step: int, chosen: Sequence[str], scores: Tensor) -> dict[str, Any]:
-        """What to write down: who was chosen, the worst first, and the scores (candidates,) of all."""
-        every = {c: round(float(s), 7) for c, s in zip(self.pool, scores, strict=True)}
+    def news(self, step: int, chosen: Sequence[str], scores: Tensor, who: Tensor) -> dict[str, Any]:
+        """What to write down: who was chosen, the worst first, and the mean of each candidate's `scores` (sides, candidates)
+        over the sides for `who` (sides, candidates) it may be chosen."""
+        mean = (scores * who).sum(0) / who.sum(0)
+        every = {c: round(float(s), 7) for c, s in zip(self.pool, mean, strict=True)}
         return {"step": step, "chosen": list(dict.fromkeys(chosen)), "scores": every}
 
 

@@ -75,7 +75,7 @@ class Gradient:
         if game.due(step, self.every):
             self.found = torch.stack([self._search(side, step) for side in range(len(game.sides))])
             order = self.found.mean(0).argsort(descending=True, stable=True)
-            self.news = game.news(step, [game.pool[i] for i in order if self.found[:, i].any()], self.found.mean(0))
+            self.news = game.news(step, [game.pool[i] for i in order if self.found[:, i].any()], self.found, game.sides)
         return game.pick(self.found, step, count)
 
     def state_dict(self) -> dict[str, Tensor]:

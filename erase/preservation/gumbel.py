@@ -85,7 +85,7 @@ class Gumbel:
             shares, words = self._draw(self.game.task.erased(step, count), "keep", step)
             if step > 0 and step % self.every == 0:
                 chances = torch.stack([m.logits.softmax(0) for m in self.mixtures])
-                self.news = self.game.news(step, [self.game.pool[i] for i in chances.argmax(1)], chances.mean(0))
+                self.news = self.game.news(step, [self.game.pool[i] for i in chances.argmax(1)], chances, self.game.near)
             return Kept(words, None if self.hard else self.game.said.mixed(shares))
 
     def state_dict(self) -> dict[str, Tensor]:

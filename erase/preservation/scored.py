@@ -52,7 +52,7 @@ class Scored:
         worst = self.scores.masked_fill(~game.sides, 0).topk(min(self.keep, len(game.pool)))
         if due:
             first = [game.pool[i] for i in worst.indices.T[worst.values.T > 0]]
-            self.news = game.news(step, first, (self.scores * game.sides).sum(0) / game.sides.sum(0))
+            self.news = game.news(step, first, self.scores, game.sides)
         return game.pick(torch.zeros(self.scores.shape).scatter(1, worst.indices, worst.values), step, count)
 
     def state_dict(self) -> dict[str, Tensor]:
