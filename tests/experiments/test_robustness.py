@@ -26,7 +26,7 @@ def test_methods_are_those_of_the_tables_and_differ():
     assert {*summary.ATTACKS} == {*choices("attack")}
     axes = ("method", "adversary", "preservation", "parameters")
     made = {name: STUDY.composed("sweep", f"experiment={name}", "concept=church") for name in names}
-    assert len({str([config[axis] for axis in axes]) for config in made.values()}) == 8
+    assert len({str([config[axis] for axis in axes]) for config in made.values()}) == 9
     assert "Adversarial" in made["both"].preservation._target_
     assert (made["both"].adversary.steps, made["adv_unlearn"].adversary.steps) == (1, 30)
     assert "TextEncoder" in made["esd_text"].parameters._target_
@@ -34,6 +34,8 @@ def test_methods_are_those_of_the_tables_and_differ():
         assert made["esd_text"][name] == made["retain_text"][name] == made["adv_unlearn"][name]
     for axis in ("method", "preservation", "parameters", "target", "latents"):  # here it is all but the adversary
         assert made["retain_text"][axis] == made["adv_unlearn"][axis]
+        assert made["eap_text"][axis] == made["both"][axis]
+    assert made["eap_text"].adversary == made["retain_text"].adversary
     control, steps = made["retain_text"].adversary, made["retain_text"].steps
     assert int(control.warmup * steps) == steps - 1
     assert made["retain_text"].lr_schedule == "linear"  # of which the last update has next to nothing
