@@ -16,7 +16,9 @@ Gradient = Sequence[Tensor]
 
 class Sharpness(ABC):
     """Says how far from the weights the gradients of what erases, and of what holds, are taken: there the update's losses are
-    asked again, at the same points, of the same prompts."""
+    asked again, at the same points, of the same prompts. A gradient of the size of what moves is kept for each loss, and for
+    each side the way, beside a copy of what moves.
+    """
 
     plain = False  # whether both are taken at the weights themselves: then nothing is asked again
     of_both = False  # whether there must be something that is held
