@@ -23,11 +23,11 @@ FREE = {"size": 5, "layers": "all", "sharing": "layer", "reparameterised": False
 WEIGHTS = {"prompt_lr": 1e-2, "prompt_steps": 2, "erase_without": 0.5, "erase_with": 0.2, "empty_with": 0.3}
 
 
-def method(model: StableDiffusion, folder: Path, preservation: object = None, **fields: object) -> KPOP:
+def method(model: StableDiffusion, folder: Path, preservation: object = None, *others: Concept, **fields: object) -> KPOP:
     parts = {"steps": 3, "lr": 1e-3, "lr_schedule": "linear", "batch_size": 2, "seed": 0, "work": folder, **FREE, **WEIGHTS}
     latents, target = Bank(trajectories=1, kept_trajectories=1, steps=3), Negative(eta=1.5)
     shared = {"latents": latents, "target": target, "preservation": preservation or Fixed([], 0), "loss": Squared()}
-    return KPOP(model=model, concepts=[CHURCH], parameters=Select("attn2"), **shared, **{**parts, **fields})
+    return KPOP(model=model, concepts=[CHURCH, *others], parameters=Select("attn2"), **shared, **{**parts, **fields})
 
 
 def run(kpop: KPOP, steps: int) -> list[dict[str, float]]:
@@ -128,6 +128,22 @@ def test_the_prompt_begins_as_what_it_brings_back(model: StableDiffusion, tmp_pa
     assert torch.equal(kpop.key[model.cross_attention[0]][0], wanted)
 
 
+def test_several_concepts_begin_it_in_turn(model: StableDiffusion, tmp_path: Path):
+    kpop = method(model, tmp_path, None, Concept("tench", ("a photo of a tench",)), size=3)
+    church, tench = model.prompt(["church", "a photo of a tench"]).sequence
+    assert torch.equal(kpop.key[model.cross_attention[0]][0], torch.stack([church[1], tench[1], church[2]]))
+
+
+@pytest.mark.parametrize("reparameterised", [False, True])
+def test_a_step_moves_the_prompt_by_about_its_rate(reparameterised: bool, model: StableDiffusion, tmp_path: Path):
+    kpop = method(model, tmp_path, layers="mid", reparameterised=reparameterised, prompt_lr=1e-2)
+    before = [key.clone() for key in kpop.key.values()]
+    kpop.on_fit_start()
+    run(kpop, 1)
+    moved = torch.stack([(key - first).abs().mean() for key, first in zip(kpop.key.values(), before, strict=True)])
+    assert 0.3 < moved.max() / (1e-2 * kpop.prompt_steps) < 3
+
+
 def test_reparameterised_begins_there_too_ties_keys_and_values_and_folds(model: StableDiffusion, tmp_path: Path):
     free, tied = (method(model, tmp_path, layers="mid", reparameterised=r) for r in (False, True))
     assert all(torch.equal(a, b) for a, b in zip(free.key.values(), tied.key.values(), strict=True))
@@ -138,9 +154,10 @@ def test_reparameterised_begins_there_too_ties_keys_and_values_and_folds(model: 
         torch.testing.assert_close(after, before + 1)  # both keys and values follow the one p
     tied.on_fit_start()
     run(tied, 1)
-    (keys, values), h = next(iter(tied.key.values())), prompt.p + torch.tanh(prompt.p @ prompt.inner) @ prompt.outer
-    torch.testing.assert_close(keys, (h @ prompt.readings[0]).detach())
-    torch.testing.assert_close(values, (h @ prompt.readings[1]).detach())
+    (keys, values), width = next(iter(tied.key.values())), prompt.p.shape[1]
+    h = prompt.p + torch.tanh(prompt.p @ prompt.inner / width) @ prompt.outer / width
+    torch.testing.assert_close(keys, (h + h @ prompt.readings[0] / width).detach())
+    torch.testing.assert_close(values, (h + h @ prompt.readings[1] / width).detach())
     assert not torch.allclose(keys, values)
 
 
