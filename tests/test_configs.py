@@ -42,7 +42,7 @@ def chosen(group: str, option: str) -> list[str]:
 
 
 def test_no_option_is_missed():
-    assert len(OPTIONS) == 106
+    assert len(OPTIONS) == 107
     assert {g for g, _ in OPTIONS} == {*AXES, "concept", "method", "trainer", "experiment"}
     files = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parent.parent.name not in ("preset", "hydra")]
     assert len(files) == len(OPTIONS) + len(choices("attack"))

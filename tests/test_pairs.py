@@ -26,7 +26,7 @@ NEEDED = {
     ("method", "uce"): ["method.erase_scale=100", "method.keep_tolerance=null"],
 }
 CHEAP = {
-    "latents": {"steps": 3, "trajectories": 1, "kept_trajectories": 1, "images": 1, "kept_images": 1},
+    "latents": {"every": 1, "steps": 3, "trajectories": 1, "kept_trajectories": 1, "images": 1, "kept_images": 1},
     "preservation": {"every": 1, "points": 1, "keep": 2},
     "adversary": {"steps": 2, "warmup": 0.0},
 }

@@ -41,8 +41,4 @@ class Noised(Store):
             if prompt not in self.said:
                 self.said[prompt] = self.model.prompt([prompt], edited=False)
         heard = Conditioning.stack([self.said[prompt] for prompt in prompts])
-        if not empty:
-            return x_t, t, self.model.predict(x_t, t, heard, edited=False), None
-        both = Conditioning.stack([heard, self.said[""].expand(len(rows))])
-        conditional, unconditional = self.model.predict(torch.cat([x_t, x_t]), torch.cat([t, t]), both, edited=False).chunk(2)
-        return x_t, t, conditional, unconditional
+        return x_t, t, *self.model.teacher(x_t, t, heard, self.said[""] if empty else None)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from erase.errors import BadInput
 from erase.latents import Points
-from erase.model.text_to_image import Conditioning, TextToImage
+from erase.model.text_to_image import TextToImage
 from erase.random import stream
 
 PAIR = ("erase", "keep")
@@ -64,13 +64,8 @@ class OnPolicy:
         x_t = model.partway(said, noise, stops, self.steps, self.guidance_scale, edited=True)
         grid = model.grid(self.steps)[made.to(model.device)]
         t = self._inside(self.steps - 1 - made, inside).to(model.device) if self.lag else grid
-        with torch.no_grad():
-            if not empty:
-                return Points(x_t, t, model.snr(grid), model.predict(x_t, t, said, edited=False), None)
-            both = Conditioning.stack([said, model.prompt([""], edited=False).expand(batch)])
-            found = model.predict(torch.cat([x_t, x_t]), torch.cat([t, t]), both, edited=False)
-        conditional, unconditional = found.chunk(2)
-        return Points(x_t, t, model.snr(grid), conditional, unconditional)
+        nothing = model.prompt([""], edited=False) if empty else None
+        return Points(x_t, t, model.snr(grid), *model.teacher(x_t, t, said, nothing))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Nothing: every draw is a function of what it is asked."""

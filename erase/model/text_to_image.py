@@ -361,6 +361,18 @@ class TextToImage(ABC):
         yield Step(torch.tensor(-1), x_t, x_t, x_t)
 
     @torch.no_grad()
+    def teacher(
+        self, x_t: Tensor, t: Tensor, heard: Conditioning, nothing: Conditioning | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the frozen model predicts at `x_t` of what is `heard`, a row each, and of `nothing`, one row, where
+        that is given: both as `x_t`."""
+        if nothing is None:
+            return self.predict(x_t, t, heard, edited=False), None
+        both = Conditioning.stack([heard, nothing.expand(len(x_t))])
+        one, other = self.predict(torch.cat([x_t, x_t]), torch.cat([t, t]), both, edited=False).chunk(2)
+        return one, other
+
+    @torch.no_grad()
     def partway(
         self, conditioning: Conditioning, noise: Tensor, stops: Tensor, steps: int, guidance_scale: float, edited: bool
     ) -> Tensor:
