@@ -3,8 +3,8 @@
 EAP published: a trajectory of the edited model for every point, a step of Gumbel-Softmax an update; fast: points from the bank,
 all candidates scored now and then. AdvUnlearn published: such trajectories, and 30 steps of an attack whose gradients add up;
 pgd: points from the bank; fast: these, and one signed step. Learning rate, batch and number of updates are the same, and a bank
-is counted: the more updates, the more of them it serves. Of the published form, whose updates cost the same from first to
-last, a few are timed; without the lag of the released code, with which it makes two steps more a trajectory.
+is counted: the more updates, the more of them it serves; refreshed follows the edit, and makes two pairs an update where the
+others of EAP's make one. Of the published form, whose updates cost the same from first to last, a few are timed.
 """
 
 import argparse
@@ -18,17 +18,19 @@ import torch
 from setting import add_fields, setting
 
 EAP = ["method=adv_preserve", "batch_size=1", "lr=1e-5", "lr_schedule=constant"]  # as the paper's
-LESS = ["latents.steps=10", "preservation.points=1"]  # of a bank that few updates draw from, as in experiments/papers
+ON_POLICY = ["latents=on_policy", "latents.lag=2"]
+REFRESHED = ["latents=refreshed", "latents.every=30", "latents.trajectories=1", "latents.steps=10", "loss=x0", "batch_size=2"]
+REFRESHED += ["preservation.closest=24", "preservation.points=1"]  # as in experiments/papers
 ADV = ["method=adv_unlearn", "adversary.warmup=0.0"]
 FORMS = {
     "eap": {
-        "published": (20, [*EAP, "latents=on_policy", "preservation.search=gumbel", "preservation.filter=none", "loss=x0"]),
+        "published": (20, [*EAP, *ON_POLICY, "preservation.search=gumbel", "preservation.filter=none", "loss=x0"]),
         "fast": (1000, EAP),  # as many as published
         "fast, few updates": (150, EAP),  # as the miniature's preset
-        "fast, few updates, a smaller bank": (150, [*EAP, *LESS]),
+        "refreshed, few updates": (150, [*EAP, *REFRESHED]),
     },
     "adv_unlearn": {
-        "published": (6, [*ADV, "latents=on_policy", "adversary=pgd", "adversary.compat=published"]),
+        "published": (6, [*ADV, *ON_POLICY, "adversary=pgd", "adversary.compat=published"]),
         "pgd": (60, [*ADV, "adversary=pgd"]),
         "fast": (60, [*ADV, "adversary=fast"]),
     },

@@ -16,7 +16,7 @@ from erase.command import quoted
 from erase.record import study
 
 HERE = Path(__file__).parent
-FORMS = ("eap_published", "eap", "eap_one")
+FORMS = ("eap_published", "eap", "eap_refreshed")
 FIGURES = ("esr_1", "esr_1_synonyms", "psr_1_siblings", "psr_1")
 ASKED = ("protocol.images=80", "protocol.sibling_images=16", "protocol.kept_images=2", "protocol.steps=12")
 

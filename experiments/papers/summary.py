@@ -11,7 +11,7 @@ import numpy as np
 from erase.record.study import Row, number, of_one, publish, read, table
 
 HERE = Path(__file__).parent
-SYSTEMS = ("esd_x", "esd_u", "concept_ablation", "uce", "eap", "eap_one", "eap_published", "kpop", "age")
+SYSTEMS = ("esd_x", "esd_u", "concept_ablation", "uce", "eap", "eap_refreshed", "eap_published", "kpop", "age")
 CONCEPTS = ("nudity", "church", "van_gogh", "imagenette_v1")
 MARGIN = 0.05
 """What a form may be worse by and still be called no worse."""

@@ -31,6 +31,8 @@ def test_the_ways_are_the_papers():
     erase, keep = Aligned(0.5, 0.2).ways(E, K)  # θ + ρ g / ‖g‖ − a g' / (‖g‖ ‖g'‖)
     assert flat(erase) == pytest.approx([0.3 + 0.2 * 2 / 10, 0.0, 0.4])
     assert flat(keep) == pytest.approx([-0.5 - 0.2 * 3 / 10, 0.0, -0.2 * 4 / 10])
+    small = [1e-6 * part for part in K]
+    assert flat(Aligned(0.5, 0.2).ways(E, small)[1]) == pytest.approx([-0.5 - 0.3, 0.0, -0.4])  # 0.2 / 2e-6 would be far
 
 
 @pytest.mark.parametrize("sharpness", [SAM(), AgnosticSAM(), Aligned()])
