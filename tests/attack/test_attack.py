@@ -76,7 +76,8 @@ def test_three_victims_and_a_table(tracked: Path, command: Command, model: Stabl
     for name, result in told.items():
         lines = [json.loads(line) for line in (run / "attacks" / f"{name}.jsonl").read_text().splitlines()]
         assert {line["victim"] for line in lines} == {result["victim"]}
-        assert [line["prompt"] for line in lines] == ["a photo of a church"] * 2 or len(lines) == 2
+        assert len(lines) == 2
+        assert all(says(line["prompt"], CHURCH) for line in lines)
         assert not any(says(line["start"], CHURCH) or says(line["text"], CHURCH) for line in lines)
     assert "edited  unedited  retrained" in done.stdout
     (sent,) = run.glob("wandb/offline-run-*/run-*.wandb")
