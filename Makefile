@@ -27,7 +27,7 @@ bench: .venv/tested
 	$(BIN)/python benchmarks/report.py
 
 lint: .venv/ready
-	$(BIN)/pip install -q $(PIP_ARGS) ruff mypy -c constraints.txt
+	$(BIN)/pip install -q $(PIP_ARGS) -e '.[dev]' -c constraints.txt
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 .venv/ready: pyproject.toml constraints.txt

@@ -407,8 +407,8 @@ def write_pipeline(out: Path, unet: Any, vae: Any, encoder: Any, words: CLIPToke
         tokenizer=words,
         unet=unet.half(),
         scheduler=networks.noise_scheduler(),
-        safety_checker=None,  # type: ignore[arg-type]
-        feature_extractor=None,  # type: ignore[arg-type]
+        safety_checker=None,
+        feature_extractor=None,
         requires_safety_checker=False,
     ).save_pretrained(out)
     text_encoder_state(encoder, out / "text_encoder")
