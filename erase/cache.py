@@ -31,7 +31,10 @@ def once(path: Path, make: Callable[[], dict[str, Tensor]], wait: bool = True) -
 
 
 class Behind:
-    """Writes a file while the next is made. As a context it ends when all are there, or raises what kept one from it."""
+    """Writes files in a thread behind the one that makes them: a file is written while the next is made.
+
+    Leaving its context waits until all are written, and raises what kept one from it.
+    """
 
     def __enter__(self) -> Self:
         self._writer, self._writing = ThreadPoolExecutor(1), Future[None]()

@@ -103,7 +103,7 @@ def _preset(model: str, method: str, field: str, otherwise: Any) -> Any:
     for name in (model, "sd14"):
         path = CONF / "preset" / name / f"{method}.yaml"
         if path.is_file():
-            return OmegaConf.to_container(OmegaConf.load(path)).get(field, otherwise)  # type: ignore[union-attr, call-overload]
+            return OmegaConf.to_container(OmegaConf.load(path)).get(field, otherwise)  # type: ignore[union-attr]
     return otherwise
 
 

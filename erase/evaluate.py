@@ -46,11 +46,10 @@ def main(config: DictConfig) -> None:
 
     def load(settings: dict[str, Any] | None, source: str | None) -> TextToImage:
         node: dict[str, Any] = {**(settings or cast(dict[str, Any], OmegaConf.to_container(config.model)))}
-        node |= (
-            {"source": source, "retrained": None, **({"revision": None} if settings or source == config.base else {})}
-            if source
-            else {}
-        )
+        if source:
+            node |= {"source": source, "retrained": None}
+            if settings or source == config.base:  # model.revision is of what is judged, when that is a pipeline
+                node["revision"] = None
         model: TextToImage = build(OmegaConf.create(node), "model", precision=trainer.precision)
         return model
 

@@ -1,10 +1,12 @@
 """This file is how files come about and go: whole or not at all."""
 
+import functools
 import hashlib
+import inspect
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -35,6 +37,17 @@ def digest(files: Iterable[Path]) -> str:
     for path in sorted(files):
         found.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return found.hexdigest()
+
+
+@functools.cache
+def source_hash(*kinds: type) -> str:
+    """`digest` of the files in which `kinds` and all that they inherit from are written; what was typed into a session has
+    none."""
+    files = set()
+    for kind in (base for own in kinds for base in own.__mro__):
+        with suppress(TypeError, OSError):
+            files.add(Path(inspect.getfile(kind)))
+    return digest(files)
 
 
 def discard(folder: Path) -> None:

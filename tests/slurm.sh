@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A whole SLURM cluster on this machine, for tests: Debian's packages, one node, one partition, everything in one folder.
 #
-#   tests/slurm.sh install          as root; exit code 3 and a reason where it cannot be
+#   tests/slurm.sh install          as root, with ERASE_TESTS_INSTALL=1; exit code 3 and a reason where it cannot be
 #   tests/slurm.sh start <folder>   then: export SLURM_CONF=<folder>/slurm.conf
 #   tests/slurm.sh stop <folder>
 set -euo pipefail
@@ -12,6 +12,7 @@ install() {
   local missing=""
   for name in slurmctld slurmd munged sbatch srun; do command -v $name > /dev/null || missing=$name; done
   [ -n "$missing" ] || return 0
+  [ -n "${ERASE_TESTS_INSTALL:-}" ] || no "$missing is not installed: install it, or let root's \`make proof\` do so"
   command -v apt-get > /dev/null || no "neither $missing nor apt-get is here"
   [ "$(id -u)" = 0 ] || no "$missing is not installed, and only root can install it"
   export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1  # its services are not to start: ours have a folder of their own

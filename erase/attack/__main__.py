@@ -3,6 +3,8 @@
 import json
 import re
 from functools import partial
+from pathlib import Path
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,9 +19,10 @@ def main(config: DictConfig) -> None:
     """Attack each victim that `config` names, and print what this attack has done to the run by now."""
     from hydra.core.hydra_config import HydraConfig
 
-    from erase.attack.victim import VICTIMS, Victims
+    from erase.attack.victim import VICTIMS, Plan, Victims
     from erase.errors import BadInput
     from erase.model.edit import Edit
+    from erase.protocol.drawings import Drawings
     from erase.record.console import attack_table
     from erase.record.page.read import read
     from erase.record.page.write import write
@@ -38,16 +41,29 @@ def main(config: DictConfig) -> None:
     name, trainer = config.name or choice, build(config.trainer, "trainer")
     if not re.fullmatch(r"\w[\w.=+-]*", name) or name.endswith(tuple(f"-{victim}" for victim in VICTIMS)):
         raise BadInput(f"name={name} must be letters, digits and any of _ . = + -, and not end in -{', -'.join(VICTIMS)}.")
+    if trainer.processes > 1:
+        raise BadInput(f"trainer.processes={trainer.processes}: an attack has one process, and batch={config.batch} in it.")
+    edit = Edit.load(run.folder)
+    own = OmegaConf.create(edit.about["config"])
+    protocol, judge = (build(config[part] or own[part], part) for part in ("protocol", "judge"))
+    if not isinstance(protocol, Drawings):
+        asked = type(protocol).__name__.lower()
+        raise BadInput(f"protocol={asked} does not say from which prompts an attack begins: protocol=quick or full.")
+    protocol.images = config.prompts
+    fields = cast(dict[str, Any], OmegaConf.to_container(config.attack, resolve=True))
+    plan = Plan(name, choice, fields, config.start, config.batch, config.seed)
+    load = partial(build, own.model, "model", precision=trainer.precision)
+    make = partial(build, config.attack, "attack")
     with trainer:
-        made = partial(build, config.attack, "attack")
-        attacked = Victims(run.folder, Edit.load(run.folder), config, name, choice, trainer, made)
+        attacked = Victims(run.folder, edit, plan, protocol, judge, trainer, load, make, Path(config.cache).expanduser())
         attacked.check(victims)
         new = [attacked.siege(victim) for victim in victims]
     results = {victim: attacked.path(victim) for victim in VICTIMS}
     write([experiment := read(run.folder)], run.folder / "report.html")
     attack_table(name, run.folder, {v: json.loads(path.read_text()) for v, path in results.items() if path.exists()})
     if any(new):
-        attacked.tell({n: f for n, f in experiment.figures.items() if n.startswith("attack/")})
+        told = {n: f for n, f in experiment.figures.items() if n.startswith("attack/")}
+        attacked.tell(told, partial(build, own.logger, "logger"))
 
 
 if __name__ == "__main__":

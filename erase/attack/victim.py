@@ -5,19 +5,17 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from erase.attack import Attack, Ground, Job
 from erase.attack.siege import Siege, same
 from erase.cache import once, told
-from erase.command import build
 from erase.concept import Concept, says
 from erase.errors import BadInput, Busy
 from erase.judge import Judge
@@ -31,49 +29,68 @@ from erase.trainer import Trainer
 VICTIMS = ("edited", "unedited", "retrained")
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is done to each victim: the `attack` of this name with these `fields`, whose files are called `name`.
+
+    It begins where `start` says, with `batch` prompts at once; what it draws is drawn by `seed`.
+    """
+
+    name: str
+    attack: str
+    fields: Mapping[str, Any]
+    start: str
+    batch: int
+    seed: int
+
+
 class Victims:
-    """The three models of one run, and an attack on each, which `make` makes and whose files are called `name`.
+    """The three models of one run, and an attack on each, as it is planned. `load` loads the unedited model, `make` makes an
+    attack.
 
     The edited model's results lie in the run's `attacks/`. Those of the others are the same for all runs of the concept: they
-    are made in the cache, by whoever comes first, and copied. Prompts and judge are the run's own unless `config` names others.
+    are made in the `cache`, by whoever comes first, and copied. `protocol` has the prompts, its `images` of each concept.
     """
 
     def __init__(
-        self, folder: Path, edit: Edit, config: DictConfig, name: str, choice: str, trainer: Trainer, make: Callable[[], Attack]
+        self,
+        folder: Path,
+        edit: Edit,
+        plan: Plan,
+        protocol: Protocol,
+        judge: Judge,
+        trainer: Trainer,
+        load: Callable[[], TextToImage],
+        make: Callable[[], Attack],
+        cache: Path,
     ) -> None:
-        self.folder, self.edit, self.config, self.name, self.choice, self.make = folder, edit, config, name, choice, make
+        self.folder, self.edit, self.plan, self.protocol, self.cache = folder, edit, plan, protocol, cache
+        self.load, self.make = load, make
         make()  # a wrong number is refused here
         self.device, self.precision = trainer.device, trainer.precision
-        self.settings = edit.about["config"]
-        self.concepts = [Concept.read(c) for c in edit.about["concepts"]]
-        protocol = build(OmegaConf.create(config.protocol or self.settings["protocol"]), "protocol")
-        if not isinstance(protocol, Protocol):
-            asked = type(protocol).__name__.lower()
-            raise BadInput(f"protocol={asked} does not say from which prompts an attack begins: protocol=quick or full.")
-        protocol.images = config.prompts
-        judge: Judge = build(OmegaConf.create(config.judge or self.settings["judge"]), "judge")
-        self.protocol, self.judge = protocol, judge.among(protocol.questions(self.concepts)).to(self.device)
-        self.jobs = jobs(self.concepts, protocol, self.judge, config.start)
-        self.cache = Path(config.cache).expanduser()
+        concepts = [Concept.read(c) for c in edit.about["concepts"]]
+        self.judge = judge.among(protocol.questions(concepts)).to(self.device)
+        self.jobs = jobs(concepts, protocol, self.judge, plan.start)
         self.ready: TextToImage | None = None  # loaded already, and not attacked yet
 
     def path(self, victim: str) -> Path:
         """Where the figures of the attack on `victim` are; its lines lie beside them."""
-        called = self.name if victim == "edited" else f"{self.name}-{victim}"
+        called = self.plan.name if victim == "edited" else f"{self.plan.name}-{victim}"
         return self.folder / "attacks" / f"{called}.json"
 
     @property
     def asked(self) -> dict[str, Any]:
         """All that results depend on besides the victim."""
-        settings: dict[str, Any] = {n: self.config[n] for n in ("start", "prompts", "batch", "seed")}
-        settings |= {"attack": OmegaConf.to_container(self.config.attack, resolve=True), "protocol": self.protocol.lock}
+        plan = self.plan
+        settings: dict[str, Any] = {"start": plan.start, "prompts": self.protocol.images, "batch": plan.batch}
+        settings |= {"seed": plan.seed, "attack": plan.fields, "protocol": self.protocol.lock}
         settings |= {"thresholds": list(self.judge.thresholds), "precision": str(self.precision).removeprefix("torch.")}
         made = {"jobs": told({"jobs": [asdict(job) for job in self.jobs]}), "judge": self.judge.hash, "code": code()}
-        return {"attack": self.choice, "settings": settings, **made}
+        return {"attack": plan.attack, "settings": settings, **made}
 
     def model(self) -> TextToImage:
         """The unedited model, fresh. BadInput where the judge knows nothing of what it draws."""
-        made: TextToImage = self.ready or build(OmegaConf.create(self.settings["model"]), "model", precision=self.precision)
+        made = self.ready or self.load()
         self.ready = None
         self.judge.suit(made)
         return made
@@ -105,8 +122,9 @@ class Victims:
         """
         model = self.model()
         model.to(self.device)
-        attack = self.make()
-        targets = self._targets(model) if attack.targets else torch.empty(0)
+        plan, attack, targets = self.plan, self.make(), torch.empty(0)
+        if attack.targets:
+            targets = targets_of(self.jobs, model, self.protocol, plan.batch, self.cache)
         if victim != "unedited":
             model.become(self.edit if victim == "edited" else self._truth(model))
         model.move(())  # in the run's precision
@@ -116,7 +134,7 @@ class Victims:
         if done := kept.exists():
             self._same(about, kept)
         folder = kept.parent if victim == "edited" else self.cache / "attacks" / told(about)
-        ground = Ground(model, self.jobs, targets, self.config.seed)
+        ground = Ground(model, self.jobs, targets, plan.seed)
         with ExitStack() as held:
             folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -125,42 +143,43 @@ class Victims:
                 raise Busy(f"{folder} belongs to an attack that still works: wait for it or end it first.") from None
             called = kept.stem if victim == "edited" else victim  # whatever a run calls it
             if not (folder / f"{called}.json").exists():
-                Siege(ground, attack, self.judge, self.protocol, self.config.batch, folder, called, about).run()
+                Siege(ground, attack, self.judge, self.protocol, plan.batch, folder, called, about).run()
         if victim != "edited":
             kept.parent.mkdir(exist_ok=True)
             for path in folder.glob(f"{called}*"):
                 shutil.copy(path, kept.parent / path.name.replace(called, kept.stem, 1))
         return not done
 
-    def tell(self, figures: dict[str, dict[str, float]]) -> None:
+    def tell(self, figures: Mapping[str, Mapping[str, float]], tracker: Callable[[], Tracker]) -> None:
         """Send `figures` to where the run was sent; where that fails, they are in its folder all the same."""
         if not figures:
             return
         try:
-            tracker: Tracker = build(OmegaConf.create(self.settings["logger"]), "logger")
+            where = tracker()
             try:
-                tracker.open(self.folder, self.settings, ())
-                tracker.add(figures)
+                where.open(self.folder, self.edit.about["config"], ())
+                where.add(figures)
             finally:
-                tracker.close()
+                where.close()
         except Exception as e:  # of whatever library the logger is
             warnings.warn(f"the attacks were not sent: {type(e).__name__}: {e}", stacklevel=2)
 
-    def _targets(self, model: TextToImage) -> Tensor:
-        """Latents of the unedited model's pictures of every job's own words, drawn once."""
-        steps, scale, size = self.protocol.steps, self.protocol.guidance_scale, self.config.batch
-        parts = [self.jobs[at : at + size] for at in range(0, len(self.jobs), size)]
-        asked = [([job.named for job in part], [job.seed for job in part]) for part in parts]
 
-        def draw() -> dict[str, Tensor]:
-            made = []
-            for prompts, seeds in asked:
-                *_, last = model.trajectory(model.prompt(prompts), model.noise(seeds), steps, scale, edited=False)
-                made.append(last.x_t.cpu())
-            return {"latents": torch.cat(made)}
+def targets_of(jobs: Sequence[Job], model: TextToImage, protocol: Protocol, batch: int, cache: Path) -> Tensor:
+    """Latents (jobs, channels, height, width) of the unedited `model`'s pictures of every job's own words, drawn once."""
+    steps, scale = protocol.steps, protocol.guidance_scale
+    parts = [jobs[at : at + batch] for at in range(0, len(jobs), batch)]
+    asked = [([job.named for job in part], [job.seed for job in part]) for part in parts]
 
-        what = {"asked": asked, "steps": steps, "scale": scale, **model.depends_on}
-        return once(self.cache / "targets" / f"{told(what)}.safetensors", draw)["latents"]
+    def draw() -> dict[str, Tensor]:
+        made = []
+        for prompts, seeds in asked:
+            *_, last = model.trajectory(model.prompt(prompts), model.noise(seeds), steps, scale, edited=False)
+            made.append(last.x_t.cpu())
+        return {"latents": torch.cat(made)}
+
+    what = {"asked": asked, "steps": steps, "scale": scale, **model.depends_on}
+    return once(cache / "targets" / f"{told(what)}.safetensors", draw)["latents"]
 
 
 def jobs(concepts: Sequence[Concept], protocol: Protocol, judge: Judge, start: str) -> list[Job]:

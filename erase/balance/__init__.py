@@ -24,7 +24,10 @@ class Balance(ABC):
 
     @abstractmethod
     def weigh(self, gram: Tensor, losses: Mapping[str, float], step: int) -> Tensor:
-        """Weights (losses,) from the inner products of the gradients, `gram` (losses, losses) fp64 on the CPU, and values."""
+        """What each loss counts, (losses,), by the gradients' inner products `gram` (losses, losses) and the losses' values.
+
+        Both tensors are fp64 on the CPU.
+        """
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that a resumed run needs."""

@@ -1,12 +1,7 @@
 """Judges: networks that look at a picture and say what it shows."""
 
-import functools
-import hashlib
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -14,6 +9,7 @@ from torch import Tensor
 
 from erase.concept import Concept
 from erase.errors import BadInput
+from erase.files import source_hash
 from erase.judge.zero_shot import Question, ZeroShots
 
 if TYPE_CHECKING:
@@ -71,24 +67,14 @@ class Judge(ABC):
 
     @property
     def code(self) -> str:
-        """sha256 of the files that say how it looks."""
-        return _code(type(self))
+        """Hash of the files that say how it looks. A judge that was typed into a session has none: its `hash` must say all."""
+        return source_hash(type(self), ZeroShots)
 
     @property
     def about(self) -> dict[str, Any]:
         """What a result says of its judge."""
         said = {"name": self.name, "version": self.version, "hash": self.hash}
         return {**said, "classes": {h: list(names) for h, names in self.labels.items()}, "thresholds": list(self.thresholds)}
-
-
-@functools.cache
-def _code(judge: type) -> str:
-    """Of a judge that was typed into a session there is no file: its hash must say all."""
-    files = set()
-    for kind in (*judge.__mro__, ZeroShots):
-        with suppress(TypeError, OSError):
-            files.add(inspect.getfile(kind))
-    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in sorted(files))).hexdigest()
 
 
 def shows(scores: Tensor, label: int, thresholds: Sequence[float]) -> Tensor:
@@ -107,7 +93,7 @@ def loaded(kind: Any, source: str, revision: str | None, what: str, **more: Any)
         raise BadInput(f"judge.source={source} does not load as {what}: {str(e).strip().splitlines()[0]}") from e
 
 
-def thresholds(threshold: float | None) -> tuple[float, ...]:
+def check_thresholds(threshold: float | None) -> tuple[float, ...]:
     """One that a probability must reach, or none. BadInput for what is no probability."""
     if threshold is not None and not 0 < threshold < 1:
         raise BadInput(f"judge.threshold={threshold} must be between 0 and 1, or null: the label of the highest score counts.")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 
-from erase.judge import Judge, loaded, thresholds
+from erase.judge import Judge, check_thresholds, loaded
 from erase.judge.clip import Clip
 from erase.judge.zero_shot import Question, unlabelled
 from erase.model.edit import digest
@@ -37,7 +37,7 @@ class Classifier(Judge):
         self.source, self.head, self.revision = source, head, revision
         self.clip = Clip(zero_shot, threshold=threshold) if zero_shot else None
         self.told: Clip | None = None
-        self.thresholds = thresholds(threshold)
+        self.thresholds = check_thresholds(threshold)
         self.name, self.version = source, revision or "newest"
 
     def _load(self, kind: Any, **more: Any) -> Any:

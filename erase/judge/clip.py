@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
 
-from erase.judge import Judge, loaded, thresholds
+from erase.judge import Judge, check_thresholds, loaded
 from erase.judge.zero_shot import Question, ZeroShots
 from erase.model.edit import digest
 
@@ -32,7 +32,7 @@ class Clip(Judge):
         self, source: str, revision: str | None = None, classes: list[str] | None = None, threshold: float | None = None
     ) -> None:
         self.source, self.revision, self.classes = source, revision, classes or []
-        self.thresholds = thresholds(threshold)
+        self.thresholds = check_thresholds(threshold)
         self.name, self.version = source, revision or "newest"
         self.told: list[dict[str, tuple[str, ...]]] = [{name: (f"a photo of {name}",) for name in self.classes}]
 

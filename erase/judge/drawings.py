@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTokenizer
 
 from erase.errors import BadInput
-from erase.judge import Judge, thresholds
+from erase.judge import Judge, check_thresholds
 from erase.judge.zero_shot import Question, ZeroShots, unlabelled
 from erase.miniature import WEIGHTS, world
 from erase.miniature.networks import Classifier
@@ -29,7 +29,7 @@ class Drawings(Judge):
     reads = True
 
     def __init__(self, folder: str | None = None, threshold: float | None = None) -> None:
-        self.thresholds = thresholds(threshold)
+        self.thresholds = check_thresholds(threshold)
         self.folder = Path(folder) if folder else WEIGHTS
         self.classifier = Classifier.load(self.folder / "judge")
         self.clip = CLIPModel.from_pretrained(self.folder / "clip", dtype=torch.float32).eval()

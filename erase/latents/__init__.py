@@ -15,8 +15,9 @@ class Points:
     """Noisy latents, and what the teacher says there of their own prompt and, where it was asked, of the empty one.
 
     `x_t`, `conditional` and `unconditional` are (batch, channels, height, width); `t` and the signal-to-noise ratio
-    `snr`, by which an error is weighed, are (batch,). So is `weight`, which makes up for places that are preferred; who
-    prefers them is told each unweighed error, (batch,), and nobody where there is nobody.
+    `snr`, by which an error is weighed, are (batch,). So is `weight`, one over how much oftener than evenly a proposal draws
+    this place. `tell` hands each point's unweighed error (batch,) to the proposal that learns from them; where none does, it
+    does nothing.
     """
 
     x_t: Tensor
@@ -31,7 +32,7 @@ class Points:
         return len(self.t)
 
     def rows(self, some: slice) -> "Points":
-        """Some of them; who is told of errors is told of all or of none."""
+        """Some of them. Their errors are told to no proposal, unless they are all there are: it wants those of a whole draw."""
         if some == slice(0, len(self)):
             return self
         names = ("x_t", "t", "snr", "conditional", "unconditional", "weight")
@@ -42,12 +43,12 @@ class Points:
 class Latents(Protocol):
     """A source of points."""
 
-    paid: set[str]  # what was drawn before a resume: drawn again, it is not counted again
-    lent: float  # seconds to count besides those that passed: what others drew for this run, less what it drew again
+    paid: set[str]  # prompts that tell what a resumed run had drawn, and its cost holds: drawn again, it is not counted twice
+    lent: float  # seconds of drawing that count, whichever run drew, less those that passed here meanwhile
 
     @property
     def drawn(self) -> list[str]:
-        """What `paid` needs to know."""
+        """Prompts that tell what was drawn by now: `paid` after a resume."""
 
     def open(self, model: TextToImage, seed: int, folder: Path, shared: Path | None = None) -> None:
         """Draw from `model`; `folder` is for what does not fit into memory, `shared` for what other runs need too."""

@@ -1,7 +1,6 @@
 """This file is what is drawn of the frozen model once: in groups, when first needed, shared by runs, counted by each."""
 
 import hashlib
-import inspect
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from erase.cache import once, told
 from erase.errors import BadInput
-from erase.files import whole
+from erase.files import source_hash, whole
 from erase.latents import Points
 from erase.latents.proposal import Proposal
 from erase.model.text_to_image import Conditioning, Step, TextToImage
@@ -119,8 +118,7 @@ class Store(ABC):
 
     def _key(self, group: Group) -> str:
         own = {**vars(group), "seed": self.seed, "steps": self.steps, "guidance_scale": self.guidance_scale}
-        files = [inspect.getfile(c) for c in type(self).__mro__ if c.__module__.startswith("erase.")]
-        own |= {"kept by": hashlib.sha256(b"".join(Path(f).read_bytes() for f in files)).hexdigest()}
+        own |= {"kept by": source_hash(type(self))}
         what = {**own, "ids": self.model.tokenize(group.prompts).tolist(), **self.model.depends_on}
         return told(what)
 

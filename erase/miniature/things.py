@@ -9,6 +9,7 @@ from erase.miniature.pen import DARK, GLASS, LIGHT, METAL, Colour, Pen, Point, s
 
 
 def ball(pen: Pen, c: Colour, kind: str) -> None:
+    """A ball, told by what is on it."""
     x, y, r = 0.5, 0.54, 0.4
     pen.oval(x, y, r, r, c)
     if kind == "golf ball":
@@ -35,6 +36,7 @@ def ball(pen: Pen, c: Colour, kind: str) -> None:
 
 
 def building(pen: Pen, c: Colour, kind: str) -> None:
+    """A house, told by its tower, roof or windows."""
     roof = shade(c, 0.55)
     if kind == "church":
         pen.rect(0.36, 0.55, 0.92, 0.97, c)
@@ -79,12 +81,14 @@ def building(pen: Pen, c: Colour, kind: str) -> None:
 
 
 def wheels(pen: Pen, *xs: float) -> None:
+    """A wheel at each of `xs`, on the ground."""
     for x in xs:
         pen.oval(x, 0.84, 0.1, 0.1, DARK, False)
         pen.oval(x, 0.84, 0.045, 0.045, METAL, False)
 
 
 def vehicle(pen: Pen, c: Colour, kind: str) -> None:
+    """Something on wheels, seen from the side."""
     if kind == "garbage truck":
         pen.poly([(0.02, 0.42), (0.1, 0.22), (0.66, 0.22), (0.66, 0.82), (0.08, 0.82), (0.0, 0.66)], c)
         for x in (0.22, 0.34, 0.46, 0.58):
@@ -128,6 +132,7 @@ FISH: dict[str, tuple[float, float, float, float]] = {  # half length, half heig
 
 
 def fish(pen: Pen, c: Colour, kind: str) -> None:
+    """A fish that swims to the right."""
     length, height, spread, back = FISH[kind]
     fin, x = shade(c, 0.75), 0.96 - length
     root = x - length + 0.05
@@ -158,6 +163,7 @@ def fish(pen: Pen, c: Colour, kind: str) -> None:
 
 
 def dog(pen: Pen, c: Colour, kind: str) -> None:
+    """A dog in profile, told by ears, legs and coat."""
     pale = LIGHT if min(c) < 200 else (205, 200, 196)
     coat = {"english springer": pale, "dalmatian": pale}.get(kind, c)
     short = kind in ("english bulldog", "cocker spaniel")
@@ -211,6 +217,7 @@ def dog(pen: Pen, c: Colour, kind: str) -> None:
 
 
 def brass(pen: Pen, c: Colour, kind: str) -> None:
+    """A bent tube with a bell."""
     dark, inside = shade(c, 0.6), shade(c, 0.75)
 
     def tube(points: list[Point], width: float) -> None:

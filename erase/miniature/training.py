@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from transformers import CLIPTokenizer
 
 from erase.errors import BadInput
+from erase.files import whole
 from erase.miniature import networks, painters, world
 from erase.record.checkpoint import AtomicCheckpoints
 from erase.record.export import text_encoder_state
@@ -44,10 +44,8 @@ class Drawings:
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             images = np.stack([painters.picture(s) for s in tqdm(self.scenes, "drawing", unit="scene")])
-            part = path.with_suffix(f".{os.getpid()}.part")  # stages may be trained side by side
-            with open(part, "wb") as file:
+            with whole(path) as part, part.open("wb") as file:  # stages may be trained side by side
                 np.save(file, images)
-            part.rename(path)
         self.images = np.load(path, mmap_mode="r")
 
     def labels(self) -> dict[str, Tensor]:
@@ -288,9 +286,8 @@ def encode(drawings: Drawings, network: Any, work: Path) -> tuple[Tensor, float]
         network.to(device).eval()
         chunks = torch.arange(len(drawings.images)).split(128)
         means = [network.encode(drawings.tensor(rows).to(device)).latent_dist.mean.cpu() for rows in tqdm(chunks, "encoding")]
-        part = path.with_suffix(f".{os.getpid()}.part")
-        save_file({"means": torch.cat(means).half().contiguous()}, part)
-        part.rename(path)
+        with whole(path) as part:
+            save_file({"means": torch.cat(means).half().contiguous()}, part)
     latents = load_file(path)["means"].float()
     scaling = 1 / float(latents.std())
     return (latents * scaling).half(), scaling
@@ -410,8 +407,8 @@ def write_pipeline(out: Path, unet: Any, vae: Any, encoder: Any, words: CLIPToke
         tokenizer=words,
         unet=unet.half(),
         scheduler=networks.noise_scheduler(),
-        safety_checker=None,  # type: ignore[arg-type]
-        feature_extractor=None,  # type: ignore[arg-type]
+        safety_checker=None,
+        feature_extractor=None,
         requires_safety_checker=False,
     ).save_pretrained(out)
     text_encoder_state(encoder, out / "text_encoder")

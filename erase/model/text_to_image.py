@@ -1,7 +1,5 @@
 """This file is the door to a diffusion model: what methods, banks and judges may ask of it."""
 
-import hashlib
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from erase.errors import BadInput
+from erase.files import source_hash
 from erase.model.edit import Edit
 from erase.model.ledger import tensor_hash
 from erase.model.retrained import Retrained
@@ -87,10 +86,13 @@ class Cost:
 
 @dataclass(frozen=True)
 class Step:
-    """One point of a sampling trajectory: latents before the step, and what the network said of them."""
+    """One point of a sampling trajectory: latents before the step, and the noise that the network predicted in them.
+
+    `x_t`, `conditional` (heard the prompt) and `unconditional` (heard nothing) are (batch, channels, height, width), fp32.
+    """
 
     t: Tensor  # scalar timestep
-    x_t: Tensor  # (batch, channels, height, width)
+    x_t: Tensor
     conditional: Tensor
     unconditional: Tensor
 
@@ -137,10 +139,8 @@ class TextToImage(ABC):
     @property
     def depends_on(self) -> dict[str, object]:
         """All that what it draws depends on to the last bit, besides what is asked of it: for the key of what runs share."""
-        files = [inspect.getfile(c) for c in type(self).__mro__ if c.__module__.startswith("erase.")]
-        code = hashlib.sha256(b"".join(Path(f).read_bytes() for f in files)).hexdigest()
         versions = {m.__name__: m.__version__ for m in (torch, diffusers, transformers)}
-        own = {"model": self.hash, "configs": self.configs, "precision": str(self.precision), "code": code}
+        own = {"model": self.hash, "configs": self.configs, "precision": str(self.precision), "code": source_hash(type(self))}
         return {**own, **versions, "hardware": hardware(self.device)}
 
     @property

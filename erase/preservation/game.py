@@ -55,6 +55,7 @@ class Game:
         return model.prompt([self.pool[i] for i in rows]) if model.text_encoder_moves else self.said.rows(rows)
 
     def draw(self, prompts: Sequence[str], use: str, step: int, common: bool = False) -> Points:
+        """A point for each of `prompts`, as `Latents.draw` gives them; nobody needs the teacher's word on the empty prompt."""
         return self.task.latents.draw(prompts, use, step, common=common, empty=False)
 
     def hurt(self, at: Points, ours: Conditioning, theirs: Conditioning | None = None) -> Tensor:

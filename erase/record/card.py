@@ -101,7 +101,7 @@ def _known(run: Path, attacks: Sequence[str], of: str) -> list[str]:
     head = "| attack | without it | by it alone | by either | 95 % interval | prompts |\n|---|---|---|---|---|---|"
     untried = sorted({*attacks} - {str(found["attack"]) for found in tried.values()})
     parts += [f"## Attacks{of}", *(["\n".join([head, *rows])] if rows else [])]
-    return [*parts, f"Not tried: {', '.join(untried)}." if untried else "All that this project has were tried."]
+    return [*parts, f"Not tried: {', '.join(untried)}." if untried else "All attacks of this project were tried."]
 
 
 def _row(name: str, figure: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from erase.errors import BadInput, Busy
 from erase.files import lines, whole
-from erase.record.key import deciding
+from erase.record.key import COMPUTE, deciding
 from erase.record.pictures import before_after, file_name
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from erase.judge.engine import Judged
 
-PACKAGES = ("torch", "diffusers", "transformers", "peft", "hydra-core", "omegaconf", "lightning", "torchmetrics", "safetensors")
+PACKAGES = (*COMPUTE, "hydra-core", "omegaconf", "safetensors")
 
 
 def write_json(path: Path, content: object) -> None:

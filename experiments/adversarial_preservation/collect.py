@@ -70,7 +70,7 @@ def told(folder: Path, ask: Texts) -> tuple[str, dict[str, Rows]]:
         for rank, held in enumerate(c["chosen"], 1)
     ]
 
-    erased = [Concept(c["name"], tuple(c["prompts"]), tuple(c["synonyms"])) for c in about["concepts"]]
+    erased = [Concept.read(c) for c in about["concepts"]]
     known = ask(config["settings"]["model"], erased)
     # the first scoring: what was hurt before any choice could act
     scores = choices[0]["scores"] if run["preservation"] == "adversarial" and choices else {}
@@ -90,7 +90,7 @@ def told(folder: Path, ask: Texts) -> tuple[str, dict[str, Rows]]:
 
 
 def _flat(figures: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    names = [n for n in figures if n in MAIN or n.startswith("distance") or "retrained" in n]
+    names = [n for n in figures if n in MAIN or n.startswith("distance")]
     return {f"{n}_{part}": figures[n][part] for n in names for part in PARTS if part in figures[n]}
 
 

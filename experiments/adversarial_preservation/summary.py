@@ -2,7 +2,7 @@
 
     python experiments/adversarial_preservation/summary.py
 
-Intervals hold 95 %, by a bootstrap that draws concepts, then seeds of each.
+Intervals are the middle 95 % of a percentile bootstrap that draws concepts, then seeds of each.
 """
 
 import math

@@ -6,7 +6,6 @@ Needs `pip install -e '.[studies]'`; about ten minutes on two cores.
 """
 
 import argparse
-import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import product
@@ -28,6 +27,7 @@ from erase.metric import Share
 from erase.miniature import painters, world
 from erase.miniature.training import IGNORED, Drawings, spoil
 from erase.model.stable_diffusion import StableDiffusion
+from erase.record.study import fill
 
 DOCS = Path(__file__).parents[2] / "docs"
 STEPS, GUIDANCE, CHUNK = 10, 4.0, 32  # as protocol=quick samples
@@ -215,10 +215,7 @@ def write(name: str, lines: Sequence[str]) -> None:
     """Put a table between the markers of `name` in docs/miniature.md."""
     page = DOCS / "miniature.md"
     table = "\n".join(["", "| | |", "|---|---|", *lines, ""])
-    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    text, count = re.subn(f"{begin}.*?{end}", lambda _: f"{begin}\n{table}\n{end}", page.read_text(), flags=re.S)
-    assert count == 1, name
-    page.write_text(text)
+    page.write_text(fill(page.read_text(), name, table))
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import forked
 import pytest
@@ -15,7 +14,7 @@ from wandb_file import records
 
 from erase.attack import Ground, Turn
 from erase.attack.paraphrase import Paraphrase
-from erase.attack.victim import Victims, jobs
+from erase.attack.victim import jobs, targets_of
 from erase.concept import Concept, says
 from erase.errors import BadInput
 from erase.judge.drawings import Drawings as Judge
@@ -76,7 +75,8 @@ def test_three_victims_and_a_table(tracked: Path, command: Command, model: Stabl
     for name, result in told.items():
         lines = [json.loads(line) for line in (run / "attacks" / f"{name}.jsonl").read_text().splitlines()]
         assert {line["victim"] for line in lines} == {result["victim"]}
-        assert [line["prompt"] for line in lines] == ["a photo of a church"] * 2 or len(lines) == 2
+        assert len(lines) == 2
+        assert all(says(line["prompt"], CHURCH) for line in lines)
         assert not any(says(line["start"], CHURCH) or says(line["text"], CHURCH) for line in lines)
     assert "edited  unedited  retrained" in done.stdout
     (sent,) = run.glob("wandb/offline-run-*/run-*.wandb")
@@ -172,6 +172,7 @@ def test_an_attack_of_ones_own(run: Path, command: Command, tmp_path: Path):
         (["attack=paraphrase", "name=a/b"], "name=a/b must be letters, digits and any of _ . = + -"),
         (["attack=paraphrase", "name=mine-unedited"], "and not end in -edited, -unedited, -retrained"),
         (["attack=paraphrase", "protocol=imagenette"], "protocol=imagenette does not say from which prompts an attack begins"),
+        (["attack=paraphrase", "trainer=ddp"], "trainer.processes=2: an attack has one process, and batch=16 in it."),
         (["attack=nobody"], "attack=nobody is not one of: concept_inversion, paraphrase, unlearn_diff"),
         ([], "attack is not chosen"),
     ],
@@ -235,9 +236,7 @@ def test_no_wording_is_tried_twice(tmp_path: Path):
 def test_targets_are_drawn_a_batch_at_a_time(model: StableDiffusion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     protocol, sizes, trajectory = Protocol(3, 1, 1, 4.0), [], model.trajectory
     monkeypatch.setattr(model, "trajectory", lambda heard, *a, **k: sizes.append(len(heard)) or trajectory(heard, *a, **k))
-    found = []
-    for batch in (2, 3):
-        of = {"jobs": jobs([CHURCH], protocol, Judge(), "unnamed"), "protocol": protocol, "cache": tmp_path}
-        found.append(Victims._targets(SimpleNamespace(**of, config=SimpleNamespace(batch=batch)), model))  # type: ignore[arg-type]
+    asked = jobs([CHURCH], protocol, Judge(), "unnamed")
+    found = [targets_of(asked, model, protocol, batch, tmp_path) for batch in (2, 3)]
     assert sizes == [2, 1, 3]
     torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)

@@ -63,7 +63,7 @@ class Counting(Attack):
         return {"asked": torch.tensor(len(self.asked))}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        assert state["asked"] == self.dies
+        self.asked = [[]] * int(state["asked"])
 
 
 def siege(folder: Path, attack: Attack, batch: int = 2, named: str = "010000") -> Siege:
@@ -91,15 +91,13 @@ def test_solved_prompts_make_room(tmp_path: Path):
 
 @pytest.mark.parametrize("dies", [1, 3, 7])
 def test_killed_and_resumed_is_the_same(dies: int, tmp_path: Path):
-    whole = siege(tmp_path / "whole", Counting()).run()
+    first, again = Counting(), Counting()
+    whole = siege(tmp_path / "whole", first).run()
     with pytest.raises(KeyboardInterrupt):
         siege(tmp_path / "cut", Counting(dies)).run()
     assert not (tmp_path / "cut" / "counting.json").exists()
-    again = Counting(dies)
-    again.asked = [[]] * dies
-    again.dies = 99
-    again.load_state_dict = lambda state: None  # type: ignore[method-assign]
     cut = siege(tmp_path / "cut", again).run()
+    assert again.asked == [[]] * dies + first.asked[dies:]
     assert cut["figures"] == whole["figures"]
     assert cut["cost"]["forwards"] == whole["cost"]["forwards"]
     assert (tmp_path / "cut" / "counting.jsonl").read_text() == (tmp_path / "whole" / "counting.jsonl").read_text()

@@ -69,12 +69,11 @@ def test_before_the_first_update_nothing_is_hurt(model: StableDiffusion, tmp_pat
     assert losses["keep"] < 1e-4 < losses["erase"]
 
 
-@pytest.mark.parametrize("concept", ["nudity", "church", "van_gogh"])
-def test_a_pair_costs_at_most_ten_forwards_at_the_defaults(concept: str, model: StableDiffusion, tmp_path: Path, monkeypatch):
-    """Counted over a whole run of the defaults, on a network that answers at once."""
+def test_a_pair_costs_at_most_ten_forwards_at_the_defaults(model: StableDiffusion, tmp_path: Path, monkeypatch):
+    """Counted over a whole run of the defaults, on a network that answers at once: of nudity, which has the most prompts."""
     scale = dict(model.named_parameters())["unet.conv_in.bias"]
     monkeypatch.setattr(model, "denoise", lambda x, t, conditioning, weights: x * scale.sum())
-    config = composed("method=adv_preserve", f"concept={concept}", "parameters.include=conv_in.bias")
+    config = composed("method=adv_preserve", "concept=nudity", "parameters.include=conv_in.bias")
     erasing = objective(config, lambda: model, tmp_path)
     erasing.on_fit_start()
     for step in range(config.steps):

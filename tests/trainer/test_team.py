@@ -45,11 +45,12 @@ def test_two_make_what_one_makes_of_the_doubled_batch(method: str, once: Once, t
     folder = once("sd1", lambda at: families.make("sd1", at))
     two = trained(2, folder, tmp_path / "two.safetensors", [*METHODS[method], "batch_size=2"])
     one = trained(1, folder, tmp_path / "one.safetensors", [*METHODS[method], "batch_size=4"])
-    half = trained(1, folder, tmp_path / "half.safetensors", [*METHODS[method], "batch_size=2"])
     assert two.keys() == one.keys()
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-5)
-    assert any((half[name] - value).abs().max() > 1e-4 for name, value in one.items())
+    if method == "esd":  # and half of the batch is not the same
+        half = trained(1, folder, tmp_path / "half.safetensors", [*METHODS[method], "batch_size=2"])
+        assert any((half[name] - value).abs().max() > 1e-4 for name, value in one.items())
 
 
 def test_a_command_starts_its_team(command: Command, tmp_path: Path):
