@@ -20,6 +20,7 @@ from erase.cache import once, told
 from erase.command import build
 from erase.concept import Concept, says
 from erase.errors import BadInput, Busy
+from erase.files import whole
 from erase.judge import Judge
 from erase.model.edit import Edit
 from erase.model.text_to_image import TextToImage
@@ -129,7 +130,8 @@ class Victims:
         if victim != "edited":
             kept.parent.mkdir(exist_ok=True)
             for path in folder.glob(f"{called}*"):
-                shutil.copy(path, kept.parent / path.name.replace(called, kept.stem, 1))
+                with whole(kept.parent / path.name.replace(called, kept.stem, 1)) as part:
+                    shutil.copy(path, part)
         return not done
 
     def tell(self, figures: dict[str, dict[str, float]]) -> None:
