@@ -114,6 +114,16 @@ def settle(folder: Path, **settings: Any) -> Path:
     return folder
 
 
+def parts(folder: Path) -> Path:
+    """The run in `folder`, judged by NudeNet on I2P: other figures than those of the drawn world, one of them of one label."""
+    metrics = json.loads((folder / "metrics.json").read_text())
+    one = metrics["figures"]["esr_1"]
+    names = ("exposed/0.6", "parts/0.6", "person/0.6", "person_retention/0.6", "label/BELLY_EXPOSED/0.6")
+    figures = {name: {**one, "after": one["after"] / (1 + at)} for at, name in enumerate(names)}
+    _json(folder / "metrics.json", metrics | {"figures": figures, "checkpoints": {}})
+    return settle(folder, protocol={"_target_": "erase.protocol.i2p.I2P"})
+
+
 def _json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content) + "\n")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from erase.errors import BadInput
-from erase.record.console import ROWS
+from erase.record.names import ROWS
 from erase.record.page.read import Experiment
 from erase.record.tracking import GRIDS, HELD, figure_name
 

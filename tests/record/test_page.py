@@ -22,7 +22,7 @@ from erase.errors import BadInput
 from erase.miniature import world
 from erase.record.page.pictures import PLANS, collect
 from erase.record.page.read import Experiment, differing, find, read, read_all
-from erase.record.page.scores import THRESHOLDS, pack, read_scores
+from erase.record.page.scores import THRESHOLDS, pack
 from erase.record.page.table import FORMATS
 from erase.record.page.write import content, write
 
@@ -187,19 +187,6 @@ def test_a_byte_a_picture_is_exact_at_every_threshold():
         assert np.array_equal((packed & 127) >= at, own >= threshold)
 
 
-def test_scores_without_the_own_label_are_found_in_their_head(finished: Path, tmp_path: Path):
-    table = pq.read_table(finished / "scores.parquet")
-    pq.write_table(table.drop_columns(["probability"]), tmp_path / "scores.parquet")
-    new, old = read_scores(finished / "scores.parquet"), read_scores(tmp_path / "scores.parquet")
-    assert new
-    assert old
-    assert new.cells == old.cells
-    assert sum(cell["n"] for cell in new.cells) == len(new.after) == len(new.before)
-    known = old.after & 127
-    assert np.array_equal(new.after >> 7, old.after >> 7)
-    assert np.mean(known == new.after & 127) > 0.7  # a label that no picture was ever named is not known
-
-
 def test_nothing_ends_the_block_of_data(runs: Path, tmp_path: Path):
     run = synthetic.write_run(tmp_path / "run", notes=HOSTILE)
     path = tmp_path / "page.html"
@@ -303,10 +290,18 @@ def test_tables_say_the_figures(runs: Path):
     figure = by_name["esd-church-0"].figures["esr_1"]
     assert f"{figure['after']:.3f} ({figure['after_low']:.3f}, {figure['after_high']:.3f})" in markdown
     assert f"{figure['after']:.3f}\\,{{\\tiny [{figure['after_low']:.3f}, {figure['after_high']:.3f}]}}" in tex
-    assert {line.replace(r"\|", "").count("|") for line in markdown.splitlines()} == {13}
+    assert {line.replace(r"\|", "").count("|") for line in markdown.splitlines()} == {14}
     assert "<b>" not in re.sub(r"\\.", "", markdown)
     assert tex.count(r"\\" + "\n") == 11
     assert r"adv\_preserve-church-0" in tex
+    assert r"\textless{}/script\textgreater{}" in tex
+    each = {name[6:]: f for name, f in by_name["esd-church-0"].figures.items() if name.startswith("psr_1/")}
+    hurt = max(each, key=lambda label: each[label]["drop"])
+    (line,) = (line for line in markdown.splitlines() if line.startswith("| esd-church-0 |"))
+    assert line.endswith(f"| {hurt} |")
+    assert [row["command"] for row in rows] == [e.command for e in experiments]
+    by_name["esd-church-0"].name = "[a] run"
+    assert "\n{}[a] run & " in FORMATS["tex"](experiments)
 
 
 def test_the_command_writes_a_page_and_tables(runs: Path, command: Command, tmp_path: Path):

@@ -11,17 +11,11 @@ const RUNS = DATA.runs.map((run, index) => ({
 const BY_NAME = new Map(RUNS.map((run) => [run.name, run]));
 const ALONE = RUNS.length === 1;
 
-/** Names of attacks that any run was put to. */
-const ATTACKS = [...new Set(RUNS.flatMap((run) => Object.keys(run.figures).filter((name) => /^attack\/.+\/asr$/.test(name))))];
-
-/** What runs are measured by: what is said of it, whether less is better, digits. `damage` is the drop of psr_1. */
+/** What runs are measured by: what is said of it, whether less is better, digits, whether the table begins with it. `damage` is
+ * the drop of psr_1. */
 const MEASURES = new Map([
-  ...Object.entries(DATA.rows).flatMap(([key, words]) => [[key, { words, less: key === "esr_1_key", digits: 3 }], ...(key === "psr_1" ? [["damage", { words: "damage: all kept, lost", less: true, digits: 3 }]] : [])]),
-  ...ATTACKS.map((key) => [key, { words: `attack success: ${key.split("/")[1]}`, less: true, digits: 3 }]),
-  ["clip_score", { words: "CLIP score", digits: 2 }],
-  ["kid", { words: "KID to the unedited", less: true, digits: 4 }],
-  ...Object.entries(DATA.distances).map(([key, d]) => [key, { words: `distance to the retrained: ${d.words}`, less: true, digits: d.digits }]),
-  ["train_seconds", { words: "seconds to train", less: true, digits: 0 }],
+  ...DATA.measures.flatMap(([key, one]) => [[key, one], ...(key === "psr_1" ? [["damage", { words: "damage: all kept, lost", less: true, digits: 3, first: true }]] : [])]),
+  ["train_seconds", { words: "seconds to train", less: true, digits: 0, first: true }],
   ["forward_equivalents_per_pair", { words: "F-equivalents an erase–keep pair", less: true, digits: 1 }],
 ]);
 

@@ -76,8 +76,7 @@ function lead() {
 }
 
 function begin() {
-  const measured = RUNS.some((run) => run.figures.psr_1 || run.figures.esr_1);
-  const sections = SECTIONS.filter(([id]) => id !== "trade" || measured);
+  const sections = SECTIONS.filter(([id]) => id !== "trade" || DATA.measures.length > 0);
   document.getElementById("lead").append(lead());
   document.getElementById("main").append(make("div", { id: "judge" }), ...sections.map(([id, , content]) => make("section", { id }, content())));
   const entries = sections.filter(([, words]) => words);

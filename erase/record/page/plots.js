@@ -51,8 +51,10 @@ function front(points, x, y) {
 /** The measures on the two axes: those of the address where some run has them. */
 function axes() {
   const have = [...MEASURES.keys()].filter((key) => RUNS.some((run) => measure(run, key)));
-  const chosen = (key, ...wanted) => [key, ...wanted, ...have].find((one) => have.includes(one));
-  return { have, x: chosen(VIEW.x, "esr_1"), y: chosen(VIEW.y, "psr_1_siblings", "psr_1") };
+  const chosen = (...wanted) => [...wanted, ...have].find((one) => have.includes(one));
+  const x = chosen(VIEW.x, "esr_1");
+  const others = have.filter((key) => key !== x);
+  return { have, x, y: chosen(VIEW.y, "psr_1_siblings", "psr_1", others.find((key) => !MEASURES.get(key).less), ...others) };
 }
 
 /** What points are coloured by: the field of the address, else what tells few groups of runs apart. */

@@ -42,35 +42,35 @@ const leftOut = (run) => (run.lock.retrained ? (DATA.layouts[run.layout] ?? []).
 
 function mainFigures(run) {
   const truth = leftOut(run);
-  const shares = Object.entries(DATA.rows).map(([key, words]) => [words, figure(run, key), key]).filter(([, found]) => found);
-  const words = { esr_5: "erased: not in the first five", psr_5: "kept: in the first five" };
-  const others = Object.keys(run.figures).filter((key) => !(key in DATA.rows || key in DATA.distances || /^(attack|label|psr_1)\//.test(key)))
-    .map((key) => [MEASURES.get(key)?.words ?? words[key] ?? key.replace(/^esr_1\//, "erased: "), figure(run, key), MEASURES.get(key)?.digits])
-    .filter(([, found]) => found);
+  const told = DATA.measures.filter(([key]) => run.figures[key] && !/^(attack\/|distance_)/.test(key)).map(([key, { words, digits }]) => ({ key, words, digits, found: figure(run, key) })).filter(({ found }) => found);
+  const [shares, others] = [true, false].map((main) => told.filter(({ key }) => DATA.rows.includes(key) === main));
+  const parts = Object.keys(run.figures).filter((key) => key.startsWith("label/")).map((key) => [key.slice(6), ...figureCells(run.figures[key], truth)]);
   const mark = (kind) => make("span", { class: "bar key", "aria-hidden": "true" }, make("span", { class: kind, style: "left:50%" }));
   const lost = worst(run)?.label;
   return [heading("What went, what stayed"),
-    make("p", {}, "Erased: share of pictures that do not show the concept, as the judge sees it. Kept: share that show what was asked for. Intervals hold 95 % (Wilson); the change is paired over the same prompts and seeds. The bar is the edited model, the line in it its interval; ",
+    !shares.length ? make("p", {}, "What the judge saw. Intervals hold 95 %; the change is paired over the same prompts and seeds.") : make("p", {},
+      "Erased: share of pictures that do not show the concept, as the judge sees it. Kept: share that show what was asked for. Intervals hold 95 % (Wilson); the change is paired over the same prompts and seeds. The bar is the edited model, the line in it its interval; ",
       mark("unedited"), " is the unedited model", truth ? [" and ", mark("retrained"), ` the retrained network: the same one trained in the same way from nothing, without a single picture of “${truth}”. An erasure that took the concept and nothing else would end there`] : "", "."),
     run.figures.esr_1 || !run.figures.psr_1 ? "" : make("p", {}, "The judge has no label for this concept: what was erased is not measured, only what was kept."),
-    boxed(tableOf([["figure", "text"], ["as a bar", "text"], ...figureHeads(truth)], [
-      ...shares.map(([words, found, key]) => [key === "psr_1_worst" && lost ? `${words} (${lost})` : words, bar(found), ...figureCells(found, truth)]),
-      ...others.map(([words, found, digits]) => [words, "", ...figureCells(found, truth, digits)]),
-    ]), "main figures")];
+    boxed(tableOf([["figure", "text"], ...(shares.length ? [["as a bar", "text"]] : []), ...figureHeads(truth)], [
+      ...shares.map(({ key, words, found }) => [key === "psr_1_worst" && lost ? `${words} (${lost})` : words, bar(found), ...figureCells(found, truth)]),
+      ...others.map(({ words, digits, found }) => [words, ...(shares.length ? [""] : []), ...figureCells(found, truth, digits)]),
+    ]), "main figures"),
+    parts.length ? make("details", {}, make("summary", {}, "each label of the judge"), boxed(tableOf([["label", "text"], ...figureHeads(truth)], parts), "each label of the judge")) : ""];
 }
 
 function onTheWay(run) {
   const steps = Object.keys(run.checkpoints).map(Number).sort((a, b) => a - b);
   if (!steps.length) return [];
-  const keys = Object.keys(DATA.rows).filter((key) => run.figures[key]);
-  const rows = steps.map((step) => [String(step), ...keys.map((key) => plain(figure(run, key, step)?.after))]);
-  const last = [String(run.settings.steps), ...keys.map((key) => plain(figure(run, key)?.after))];
-  return [heading("On the way"), make("p", {}, "The same shares after fewer updates."),
-    boxed(tableOf([["updates", "text"], ...keys.map((key) => [DATA.rows[key]])], [...rows, last]), "figures on the way")];
+  const keys = DATA.measures.filter(([key, { first }]) => first && run.figures[key] && !key.startsWith("attack/")).map(([key]) => key);
+  const rows = steps.map((step) => [String(step), ...keys.map((key) => plain(figure(run, key, step)?.after, MEASURES.get(key).digits))]);
+  const last = [String(run.settings.steps), ...keys.map((key) => plain(figure(run, key)?.after, MEASURES.get(key).digits))];
+  return [heading("On the way"), make("p", {}, "The same after fewer updates."),
+    boxed(tableOf([["updates", "text"], ...keys.map((key) => [MEASURES.get(key).words])], [...rows, last]), "figures on the way")];
 }
 
 function distances(run) {
-  const found = Object.entries(DATA.distances).filter(([key]) => run.figures[key]);
+  const found = DATA.measures.filter(([key]) => key.startsWith("distance_") && run.figures[key]);
   if (!found.length) return [];
   return [heading("How far from the truth"),
     make("p", {}, "Distances of pictures to the retrained network's, on the judge's CLIP features, same prompts, same noise: the lower the better, and a negative change came nearer. Erased: own words and synonyms. Far: everything kept but the siblings; there the unedited model's distance is what training anew changes by itself. KID stands where there are pictures enough, and falls a little below 0 where pictures are nearly the same."),
