@@ -29,6 +29,11 @@ class Scores:
     keyed: npt.NDArray[np.uint8] | None = None
     during: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
 
+    @property
+    def grids(self) -> dict[str, dict[str, Any]]:
+        """By its name the cell that each grid of the run's pictures is of; combinations have none, as `Run.write` has it."""
+        return {f"{cell['label']} ({cell['role']})": cell for cell in self.cells if cell["role"] != "combination"}
+
 
 def pack(probabilities: npt.NDArray[np.float64], top: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
     """Bytes of probabilities (pictures,) of the label asked for and whether it is top-1, (pictures,).
