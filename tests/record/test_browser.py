@@ -44,13 +44,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page_of_all(runs: Path) -> str:
-    write(read_all(find(str(runs))), runs / "report.html")
+    write(read_all(*find(str(runs))), runs / "report.html")
     return (runs / "report.html").as_uri()
 
 
 @pytest.fixture(scope="module")
 def page_of_one(runs: Path) -> str:
-    write(read_all(find(str(runs / "adv_preserve-church-0"))), runs / "one.html")
+    write(read_all(*find(str(runs / "adv_preserve-church-0"))), runs / "one.html")
     return (runs / "one.html").as_uri()
 
 
@@ -91,7 +91,25 @@ def page_of_others(tmp_path_factory: pytest.TempPathFactory) -> str:
             lambda figures: {n: f for n, f in figures.items() if not n.startswith("esr_1")},
         )
     synthetic.write_run(place / "artists", protocol={"_target_": "erase.protocol.artists.Artists"})
-    write(read_all(find(str(place))), place / "report.html")
+    write(read_all(*find(str(place))), place / "report.html")
+    return (place / "report.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def page_of_parts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Three runs judged by parts, attacked in two ways, the last with losses of its own; and one that its sweep refused."""
+    place = tmp_path_factory.mktemp("parts")
+    for seed in range(3):
+        run = synthetic.parts(synthetic.write_run(place / f"esd-nude-{seed}", concept="nude", seed=seed, clip=0.5))
+        (run / "attacks").mkdir()
+        settings = {"start": "unnamed" if seed else "named", "prompts": 8, "protocol": {}, "thresholds": [], "attack": {}}
+        shares = {name: {"value": share, "low": 0.1, "high": 0.9} for name, share in (("alone", 0.25), ("union", 0.75))}
+        about = {"attack": "pgd", "judge": "j", "model": "edited", "settings": settings, "figures": {"n": 8, **shares}}
+        (run / "attacks" / "a=1.json").write_text(json.dumps(about))
+    (run / "training.csv").write_text("step,keep,more\n0,0.5,nan\n1,0.25,nan\n")
+    refused = {"runs": {"lr=-1": {"outcome": "refused", "why": "lr=-1 must be positive.", "overrides": ["lr=-1"]}}}
+    (place / "summary.json").write_text(json.dumps(refused))
+    write(read_all(*find(str(place))), place / "report.html")
     return (place / "report.html").as_uri()
 
 
@@ -183,7 +201,7 @@ def test_filtering(visit: Any, page_of_all: str, runs: Path):
     page = visit(page_of_all)
     assert len(names(page)) == 13
     box = page.locator("#filter")
-    experiments = {e.name: e for e in read_all(find(str(runs)))}
+    experiments = {e.name: e for e in read_all(*find(str(runs)))}
     for text, right in {
         "method=esd": lambda e: e.field("method") == "esd",
         "method!=esd concept=nude": lambda e: e.field("method") != "esd" and e.concepts == ["nude"],
@@ -391,7 +409,7 @@ def test_a_link_to_the_run_shown_leads_there(visit: Any, page_of_all: str):
 def test_nobody_on_a_front_is_beaten(visit: Any, page_of_all: str, runs: Path):
     page = visit(f"{page_of_all}#x=esr_1&y=psr_1")
     points = {}
-    for e in read_all(find(str(runs))):
+    for e in read_all(*find(str(runs))):
         if e.figures:
             points[e.name] = (e.concepts[0], e.figures["esr_1"]["after"], e.figures["psr_1"]["after"])
 
@@ -582,7 +600,7 @@ def test_a_new_user_is_answered(visit: Any, page_of_all: str, runs: Path):
     page = visit(page_of_all)
     page.locator("#filter").fill("concept=nude damage<0.02")
     page.locator("#runs a").first.click()
-    nude = [e for e in read_all(find(str(runs))) if e.concepts == ["nude"] and e.figures and e.figures["psr_1"]["drop"] < 0.02]
+    nude = [e for e in read_all(*find(str(runs))) if e.concepts == ["nude"] and e.figures and e.figures["psr_1"]["drop"] < 0.02]
     best = max(nude, key=lambda e: (e.figures["esr_1"]["after"], e.figures["psr_1"]["after"]))
     assert page.locator("#run h2").inner_text() == names(page)[0] == best.name
     hurt = max((name for name in best.figures if name.startswith("psr_1/")), key=lambda name: best.figures[name]["drop"])
@@ -613,7 +631,7 @@ def test_the_pictures_of_the_readme(visit: Any, page_of_all: str, tmp_path: Path
     out, address = tmp_path, page_of_all
     if runs := os.environ.get("README_RUNS"):
         out, address = ROOT / "docs", (tmp_path / "report.html").as_uri()
-        write(read_all(find(runs)), tmp_path / "report.html")
+        write(read_all(*find(runs)), tmp_path / "report.html")
     page = visit(address)
     assert picture(page, out / "review.png", "header", "#trade").width == 1280
     page = visit(address, scheme="dark")

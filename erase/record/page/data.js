@@ -5,8 +5,8 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 const RUNS = DATA.runs.map((run, index) => ({
   ...run,
   index,
-  settings: { ...DATA.settings, ...run.settings },
-  lock: { ...DATA.lock, ...run.lock },
+  settings: run.settings ? { ...DATA.settings, ...run.settings } : {}, // a run that never began, or cannot be read, has none
+  lock: run.lock ? { ...DATA.lock, ...run.lock } : {},
 }));
 const BY_NAME = new Map(RUNS.map((run) => [run.name, run]));
 const ALONE = RUNS.length === 1;

@@ -69,8 +69,10 @@ function lead() {
   const states = new Map();
   for (const run of RUNS) states.set(run.state, (states.get(run.state) ?? 0) + 1);
   const counts = [...states].map(([state, n]) => `${n} ${state}`).join(", ");
-  // a lock's own part is what not all have alike; versions may differ, and a retrained network is its concept's
-  const unlike = [...new Set(DATA.runs.flatMap((run) => Object.keys(run.lock)))].filter((name) => !["versions", "retrained"].includes(name));
+  // a lock's own part is what not all have alike; versions may differ, a retrained network is its concept's, some are not attacked
+  const judged = DATA.runs.filter((run) => run.lock);
+  const alike = (name) => new Set(judged.filter((run) => name in run.lock || !name.startsWith("attack/")).map((run) => JSON.stringify(run.lock[name]))).size < 2;
+  const unlike = [...new Set(judged.flatMap((run) => Object.keys(run.lock)))].filter((name) => !["versions", "retrained"].includes(name) && !alike(name));
   return `${counts}. They differ in ${DATA.differing.slice(0, 6).join(", ") || "nothing"}${DATA.differing.length > 6 ? ` and ${DATA.differing.length - 6} more` : ""}.`
     + (unlike.length ? ` They were not all judged alike: see ${unlike.join(", ")} under “what it was judged with”.` : "");
 }

@@ -81,14 +81,18 @@ function distances(run) {
 function attacks(run) {
   const found = Object.entries(run.figures).filter(([name]) => /^attack\/.+\/asr$/.test(name));
   if (!found.length) return [];
+  const start = (name) => run.lock[name.replace(/\/asr$/, "")]?.start;
+  const named = found.filter(([name]) => start(name) === "named").length;
   const rows = found.map(([name, f]) => {
     const room = known(f.before) && known(f.retrained) ? f.before - f.retrained : undefined;
-    return [name.split("/")[1], bar(f), plain(f.retrained), make("strong", {}, plain(f.after)), fine(interval(f)), plain(f.before),
+    return [name.split("/")[1], start(name) === "named" ? "the concept's own words" : "words without it", bar(f), plain(f.retrained), make("strong", {}, plain(f.after)), fine(interval(f)), plain(f.before),
       room ? `${plain((100 * (f.after - f.retrained)) / room, 0)} %` : "", known(f.n) ? String(f.n) : ""];
   });
   return [heading("Attacks"),
-    make("p", {}, "Share of prompts from which an attack by itself brings the concept back. The floor is the retrained network, which never knew it; the ceiling the unedited model. The way back is where the edited model stands between them."),
-    boxed(tableOf([["attack", "text"], ["as a bar", "text"], ["floor"], ["edited"], ["95 % interval"], ["ceiling"], ["way back"], ["prompts"]], rows), "attacks")];
+    make("p", {}, named < found.length ? "Share of prompts from which an attack by itself brings the concept back. " : "",
+      named ? `${named < found.length ? "Where an attack begins at the concept's own words: share" : "Share"} of prompts that show the concept as they are, without any attack, or once it has worked on them. ` : "",
+      "The floor is the retrained network, which never knew it; the ceiling the unedited model. The way back is where the edited model stands between them."),
+    boxed(tableOf([["attack", "text"], ["begins at", "text"], ["as a bar", "text"], ["floor"], ["edited"], ["95 % interval"], ["ceiling"], ["way back"], ["prompts"]], rows), "attacks")];
 }
 
 function damage(run) {

@@ -93,8 +93,8 @@ def _run(
     return {
         **{name: getattr(e, name) for name in ("name", "state", "why", "started", "command", "chosen", "concepts", "edit")},
         "folder": str(e.folder),
-        "settings": {k: v for k, v in e.settings.items() if k not in common},
-        "lock": {k: v for k, v in e.lock.items() if k not in lock},
+        "settings": {k: v for k, v in e.settings.items() if k not in common} if e.settings else None,
+        "lock": {k: v for k, v in e.lock.items() if k not in lock} if e.lock else None,
         "figures": _rounded(e.figures),
         "checkpoints": {
             step: {k: v for k, v in _rounded(figures).items() if k in names} for step, figures in e.checkpoints.items()
@@ -102,7 +102,7 @@ def _run(
         "cost": _rounded(e.cost),
         "losses": _rounded(e.losses),
         "choices": [
-            {"step": c["step"], "chosen": c["chosen"], "scores": [_rounded(c.get("scores", {}).get(n)) for n in c["chosen"]]}
+            {"step": c["step"], "chosen": c["chosen"], "scores": [_rounded(c["scores"][n]) for n in c["chosen"]]}
             for c in e.choices
         ],
         "layout": layouts.of(json.dumps(judged.cells)) if judged else None,
