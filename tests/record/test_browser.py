@@ -208,6 +208,9 @@ def test_filtering(visit: Any, page_of_all: str, runs: Path):
         "seed=0,9 state=failed": lambda e: e.state == "failed",
         "esr_1>0.9": lambda e: e.figures and e.figures["esr_1"]["after"] > 0.9,
         "psr_1.drop<=0.1": lambda e: e.figures and e.figures["psr_1"]["drop"] <= 0.1,
+        "psr_1.drop_high<0.1": lambda e: e.figures and e.figures["psr_1"]["drop_high"] < 0.1,
+        '"psr_1/golf ball">0.9': lambda e: e.figures and e.figures["psr_1/golf ball"]["after"] > 0.9,
+        "notes<10": lambda e: False,  # a text is no number
         "weight>=0.5": lambda e: e.settings["preservation.weight"] >= 0.5,
         "uce church": lambda e: e.name.startswith("uce-church"),
         "nothing=1": lambda e: False,
@@ -215,6 +218,7 @@ def test_filtering(visit: Any, page_of_all: str, runs: Path):
         box.fill(text)
         assert {*names(page)} == {name for name, e in experiments.items() if right(e)}, text
         assert page.locator("#shown").inner_text().startswith(f"{len(names(page))} of 13 runs.")
+        assert ("No run has a field nothing." in page.locator("#shown").inner_text()) == (text == "nothing=1")
     page.locator("#clear").click()
     page.select_option("#filter-field", "concept")
     page.select_option("#filter-value", "church")

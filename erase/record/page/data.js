@@ -57,13 +57,13 @@ function value(run, name) {
   if (Object.hasOwn(run.chosen, name)) return run.chosen[name];
   if (Object.hasOwn(run.settings, name)) return run.settings[name];
   if (Object.hasOwn(run.cost, name)) return run.cost[name];
-  const [, key, part] = name.match(/^(.+?)(?:\.(before|after|drop|retrained|n))?$/) ?? [];
-  if (key === "damage") return figure(run, "psr_1")?.drop;
-  const found = figure(run, key);
-  if (found) return found[part ?? "after"];
-  const ending = Object.keys(run.settings).filter((field) => field.endsWith(`.${name}`));
-  return ending.length === 1 ? run.settings[ending[0]] : undefined;
+  if (name === "damage") return figure(run, "psr_1")?.drop;
+  const whole = figure(run, name);
+  const [, key, part] = name.match(PARTS) ?? [];
+  return whole ? whole.after : part && figure(run, key)?.[part];
 }
+
+const PARTS = /^(.+)\.((?:before|after|drop|retrained)(?:_low|_high)?|n)$/s;
 
 /** What a run reaches in one of MEASURES: {at, low, high, before, retrained}; null where it has none. */
 function measure(run, key) {

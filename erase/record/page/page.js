@@ -45,7 +45,7 @@ function when(id, depends, drawing) {
 function render() {
   const { judge, filter, run, pair: picked, columns: list, sort, x, y, colour: hue } = VIEW;
   if (RUNS.some((one) => one.scores && one.again)) when("judge", [judge], renderJudge);
-  const runs = shown();
+  const runs = passing(filter);
   if (!ALONE) {
     when("filters", [], renderFilter);
     const text = document.getElementById("filter");

@@ -108,9 +108,9 @@ function renderTable(place, runs) {
   place.replaceChildren(box);
   box.scrollTo(left, VIEW.sort === place.sortedBy ? top : 0);
   place.sortedBy = VIEW.sort;
-  const picked = pair();
+  const [picked, unknown] = [pair(), strange(VIEW.filter)];
   document.getElementById("shown").replaceChildren(
-    `${runs.length} of ${RUNS.length} runs. `,
+    `${runs.length} of ${RUNS.length} runs. `, unknown.length ? `No run has a field ${unknown.join(", ")}. ` : "",
     picked.length === 2 ? make("a", { href: address(VIEW), onclick: (event) => go(event, "pair") }, `Compare ${picked[0].name} with ${picked[1].name}`)
       : picked.length === 1 ? `${picked[0].name} is picked; pick one more to compare.` : "Pick two to compare.");
 }
