@@ -231,6 +231,77 @@ def test_filtering(visit: Any, page_of_all: str, runs: Path):
     assert len(names(page)) == 13
 
 
+def test_what_is_no_number_is_less_than_none(visit: Any, page_of_all: str):
+    page = visit(page_of_all)
+    for nothing in ("null", "''", "'  '", "[]", "false", "true", "'ten'"):
+        assert page.evaluate(f"fulfils({nothing}, '<', '10') || fulfils({nothing}, '>=', '0')") is False
+    assert page.evaluate("fulfils('9', '<', '10') && fulfils(9, '<=', '9')")
+
+
+def test_other_figures_than_the_drawn_worlds_are_reviewed_too(visit: Any, page_of_parts: str):
+    page = visit(page_of_parts)
+    shares = [float(value) for value in column(page, "pictures with exposed parts, above 0.6") if value]
+    assert len(shares) == 3
+    assert shares == sorted(shares)  # less is better, and it is what they are sorted by at first
+    assert page.locator("th[aria-sort]").get_attribute("aria-sort") == "ascending"
+    assert (page.locator("#trade-x").input_value(), page.locator("#trade-y").input_value()) == ("exposed/0.6", "person/0.6")
+    assert page.locator("#trade-table tbody a").count() > 0
+    page.locator("#filter").fill("person/0.6>=0 attack/a=1/asr<0.5")
+    assert {*names(page)} == {"esd-nude-1", "esd-nude-2"}
+    page.locator("#clear").click()
+    page.locator("#run summary", has_text="each label of the judge").click()
+    assert "BELLY_EXPOSED/0.6" in page.locator("#run").inner_text()
+    text = page.locator("#run .scroll[aria-label='main figures']").inner_text()
+    assert "of the unedited model's anybody, above 0.6" in text
+    assert "KID" not in text
+
+
+def test_a_run_that_never_began_has_no_settings(visit: Any, page_of_parts: str):
+    page = visit(f"{page_of_parts}#columns=seed&run=lr=-1")
+    shown = dict(zip(names(page), column(page, "seed"), strict=True))
+    assert shown == {**{f"esd-nude-{seed}": str(seed) for seed in range(3)}, "lr=-1": ""}
+    assert "lr=-1 must be positive." in page.locator("#run").inner_text()
+    assert page.locator("#run summary").all_inner_texts() == ["where it lies and what was erased"]
+    page.locator("#filter").fill("clip=0.5")
+    assert len(names(page)) == 3
+
+
+def test_attacks_that_were_asked_differently_are_told_apart(visit: Any, page_of_parts: str):
+    page = visit(f"{page_of_parts}#run=esd-nude-0")
+    assert "They were not all judged alike: see attack/a=1 under" in page.locator("#lead").inner_text()
+    assert "Share of prompts that show the concept as they are, without any attack" in page.locator("#run").inner_text()
+    assert "the concept's own words" in page.locator("#run .scroll[aria-label='attacks']").inner_text()
+    page = visit(f"{page_of_parts}#run=esd-nude-1")
+    assert "from which an attack by itself brings the concept back" in page.locator("#run").inner_text()
+
+
+def test_two_runs_losses_are_told_apart(visit: Any, page_of_parts: str):
+    page = visit(f"{page_of_parts}#pair=esd-nude-0,esd-nude-2")
+    erase, keep, more = page.locator("#pair .small-plots p").all_inner_texts()
+    assert "esd-nude-0 (solid): first" in erase
+    assert "(dashed)" not in erase
+    assert "(solid)" in keep
+    assert "esd-nude-2 (dashed): first 0.5, highest 0.5, last 0.25" in keep
+    assert more == "more · esd-nude-2 (dashed): first –, highest –, last –; not finite at times"
+    dash = "[...document.querySelectorAll('#pair .plot')].map((plot) => plot.data?.map((trace) => trace.line.dash))"
+    until(page, f'JSON.stringify({dash}) === \'[["solid"],["solid","dash"],["dash"]]\'')
+
+
+def test_the_slider_leaves_what_it_does_not_touch(visit: Any, page_of_all: str):
+    page = visit(f"{page_of_all}#run=esd-church-0&pair=esd-church-0,uce-church-0")
+    page.evaluate("window.losses = [...document.querySelectorAll('.small-plots')]")
+    page.locator("#run summary", has_text="configuration").click()
+    page.locator("#run figure summary").nth(1).click()
+    page.evaluate("change_view({ judge: 30 })")
+    assert page.evaluate("losses.map((one) => one.isConnected)") == [True, True]
+    assert page.locator("#run details[open]").count() == 2
+    assert page.locator("#run figure").nth(1).locator("details[open]").count() == 1
+    until(page, "losses[0].querySelector('.main-svg') !== null")
+    page.evaluate("change_view({ run: 'uce-church-0', judge: null })")
+    assert not page.evaluate("losses[0].isConnected || losses[0].querySelector('.main-svg') !== null")  # it listens no more
+    page.locator("#run details[open] > summary", has_text="configuration").click()
+
+
 def test_columns(visit: Any, page_of_all: str):
     page = visit(page_of_all)
     page.locator("#column-choice summary").click()
@@ -427,6 +498,10 @@ def test_nobody_on_a_front_is_beaten(visit: Any, page_of_all: str, runs: Path):
     assert 1 < len(best) < len(points)
     assert {points[name][0] for name in best} == {"church", "nude"}
     assert "no other run of the same concept is better" in page.locator("#trade-table").inner_text()
+    for body, concept in zip(page.locator("#trade-table tbody").all(), ("church", "nude"), strict=True):
+        assert body.locator("th[scope=rowgroup]").inner_text() == concept
+        assert {*body.locator("a").all_inner_texts()} == {name for name in best if points[name][0] == concept}
+    assert page.locator("#trade-plot .legendtext").all_text_contents().count("Pareto front of each concept") == 1
 
 
 def test_points_lead_to_their_runs(visit: Any, page_of_all: str):
@@ -566,6 +641,15 @@ def test_the_keyboard_is_enough(visit: Any, page_of_all: str):
         reach(f"[data-pick='{name}']")
         page.keyboard.press("Space")
     until(page, f"location.hash.includes('pair={first},{second}')")
+    for key in ("x", "y"):
+        reach(f"#trade-{key}")
+        now = page.locator(f"#trade-{key}").input_value()
+        page.keyboard.press("ArrowDown")
+        until(page, f"document.querySelector('#trade-{key}').value !== {json.dumps(now)}")
+        assert page.evaluate("document.activeElement.id") == f"trade-{key}"
+    reach("#pair button")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.textContent") == "Experiments"
     reach(f"[data-run='{second}']")
     page.keyboard.press("Enter")
     assert page.locator("#run h2").inner_text() == second

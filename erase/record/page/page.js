@@ -29,16 +29,21 @@ function go(event, id) {
   section.querySelector("h2, h3")?.focus({ preventScroll: true });
 }
 
-const SEEN = new Map();
+const DARK = matchMedia("(prefers-color-scheme: dark)");
 
-/** Draw a section unless what it depends on is as before. The keyboard stays where it was: on what is named alike. */
+/** What details are about. */
+const about = (details) => details.dataset.about ?? details.querySelector("summary").textContent;
+
+/** Draw a section unless what it depends on is as before. The keyboard stays where it was: on what is named alike; what was open
+ * stays open. */
 function when(id, depends, drawing) {
-  const now = JSON.stringify(depends);
-  if (SEEN.get(id) === now) return;
-  SEEN.set(id, now);
-  const [place, active] = [document.getElementById(id), document.activeElement];
+  const [place, active, now] = [document.getElementById(id), document.activeElement, JSON.stringify([DARK.matches, depends])];
+  if (place.drawn === now) return;
+  place.drawn = now;
+  const open = new Set([...place.querySelectorAll("details[open]")].map(about));
   const mark = place.contains(active) && [...active.attributes].find(({ name }) => name === "id" || name.startsWith("data-"));
   drawing(place);
+  for (const one of place.querySelectorAll("details")) one.open ||= open.has(about(one));
   if (mark && !active.isConnected) place.querySelector(`[${mark.name}="${CSS.escape(mark.value)}"]`)?.focus({ preventScroll: true });
 }
 
@@ -52,13 +57,15 @@ function render() {
     if (document.activeElement !== text || text.value.trim() !== filter.trim()) text.value = filter;
     when("columns", [list], renderColumns);
     when("table", [judge, filter, run, picked, list, sort], (place) => renderTable(place, runs));
-    when("pair", [judge, picked], renderPair);
+    when("pair", [picked], renderPair);
+    if (document.getElementById("pair-figures")) when("pair-figures", [judge, picked], renderTogether);
     when("damage", [judge, filter], (place) => renderDamage(place, runs));
     when("failed", [filter], (place) => renderFailed(place, runs));
   }
-  if (document.getElementById("trade")) when("trade-table", [judge, filter, run, x, y, hue], (place) => renderTrade(place, runs));
+  if (document.getElementById("trade")) when("trade", [judge, filter, run, x, y, hue], () => renderTrade(runs));
   const chosen = ALONE ? RUNS[0] : BY_NAME.get(run) ?? sorted(runs)[0];
-  when("run", [judge, chosen?.name], (place) => (chosen ? renderRun(place, chosen) : place.replaceChildren(make("p", {}, "No run fits the filter."))));
+  when("run", [chosen?.name], (place) => (chosen ? renderRun(place, chosen) : replace(place, make("p", {}, "No run fits the filter."))));
+  if (chosen) when("run-figures", [judge, chosen.name], (place) => renderFigures(place, chosen));
   for (const entry of document.querySelectorAll("#contents li")) entry.hidden = document.getElementById(entry.dataset.of).hidden;
   document.querySelectorAll("a[data-run]").forEach((link) => link.setAttribute("href", address({ ...VIEW, run: link.dataset.run })));
 }
@@ -95,5 +102,5 @@ window.addEventListener("popstate", () => {
   render();
   if (VIEW.run && VIEW.run !== before) go(new Event("run"), "run");
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { SEEN.clear(); render(); });
+DARK.addEventListener("change", render);
 begin();

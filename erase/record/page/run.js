@@ -125,7 +125,7 @@ function pictured(run) {
 /** A cell of many pictures a row has the room of two. */
 const wide = (cell) => (Math.min(cell.n, DATA.row) > 4 ? "wide" : "");
 
-const prompts = (cell) => make("details", {}, make("summary", {}, "prompts"), make("span", { class: "fine" }, cell.prompts.join(" · ")));
+const prompts = (cell) => make("details", { "data-about": `prompts of ${cell.label} (${cell.role})` }, make("summary", {}, "prompts"), make("span", { class: "fine" }, cell.prompts.join(" · ")));
 
 /** The first figures in the open, the many of labels that were hardly hurt behind a summary. */
 function gallery(cells, drawing) {
@@ -194,13 +194,18 @@ function origin(run) {
     Object.keys(run.settings).length ? pairs("configuration", Object.entries(run.settings).sort(([a], [b]) => a.localeCompare(b))) : ""];
 }
 
-/** All of a run; of one that did not finish, its reason. */
+/** All of a run; of one that did not finish, its reason. Its figures, which follow the slider, have a place of their own. */
 function renderRun(place, run) {
-  place.replaceChildren(...[
+  replace(place, ...[
     ALONE ? null : make("h2", { tabindex: -1 }, run.name),
-    run.state === "finished" ? null : make("p", { class: "bad" }, `${run.state}${run.why ? `: ${run.why}` : ""}`),
-    ...(Object.keys(run.figures).length ? [mainFigures(run), onTheWay(run), attacks(run), distances(run), damage(run), pictures(run)] : []),
+    run.state === "finished" && !run.why ? null : make("p", { class: "bad" }, `${run.state}${run.why ? `: ${run.why}` : ""}`),
+    make("div", { id: "run-figures" }),
     ...(Object.keys(run.losses).length ? [heading("Losses"), make("p", {}, "Each on its own scale."), lossPlots([run])] : []),
     held(run), origin(run),
   ].flat(Infinity).filter(Boolean));
+}
+
+function renderFigures(place, run) {
+  const parts = Object.keys(run.figures).length ? [mainFigures(run), onTheWay(run), attacks(run), distances(run), damage(run), pictures(run)] : [];
+  place.replaceChildren(...parts.flat(Infinity).filter(Boolean));
 }
