@@ -31,7 +31,7 @@ def main(config: DictConfig) -> None:
         raise BadInput(f"out={out}: there is no folder {out.parent}.")
     if out and out.exists() and not (config.format == "html" and MADE in out.read_text(errors="replace")[:2000]):
         raise BadInput(f"out={out} exists already and is no page of this command; nothing was written.")
-    experiments = read_all(find(runs))
+    experiments = read_all(*find(runs))
     many = "1 run" if len(experiments) == 1 else f"{len(experiments)} runs"
     if config.wandb:
         from erase.record.workspace import create

@@ -29,11 +29,11 @@ OTHERS += ("van gogh", "pencil sketch", "pixel art", "watercolor", "neon", "mosa
 COLUMNS = {"role": str, "head": str, "label": str, "prompt": str, "seed": int}
 
 
-def write_runs(place: Path, count: int, images: int = 8, kept: int = 4, grids: bool = True, **settings: Any) -> list[Path]:
+def write_runs(place: Path, count: int, images: int = 8, kept: int = 4, **settings: Any) -> list[Path]:
     """`count` finished runs in `place`: methods, concepts and seeds in turn; `settings` are of all of them."""
     combinations = itertools.product(range(count), METHODS, CONCEPTS)
     return [
-        write_run(place / f"{method}-{concept}-{seed}", method, concept, seed, images, kept, grids, **settings)
+        write_run(place / f"{method}-{concept}-{seed}", method, concept, seed, images, kept, **settings)
         for seed, method, concept in itertools.islice(combinations, count)
     ]
 
@@ -51,9 +51,11 @@ def write_run(
     retrained: bool = True,
     keyed: bool = False,
     steps: int = 150,
+    candidates: int = 0,
     **settings: Any,
 ) -> Path:
-    """One run in `folder`. What it erased and hurt is drawn from its own name: the same again, another in another run."""
+    """One run in `folder`; its adversary has `candidates` besides those that it chooses. What it erased and hurt is drawn from
+    its own name: the same again, another in another run."""
     rng = np.random.default_rng([METHODS.index(method), CONCEPTS.index(concept), seed])
     folder.mkdir(parents=True)
     (folder / ".hydra").mkdir()
@@ -93,7 +95,8 @@ def write_run(
     if method == "adv_preserve":
         held = [f"a photo of a {label}" for label in (*SIBLINGS[concept], *OTHERS)]
         chosen = [[str(name) for name in rng.permutation(held)[:4]] for _ in range(5)]
-        said = [{"step": 25 * i, "chosen": c, "scores": dict.fromkeys(c, 1e-3)} for i, c in enumerate(chosen, 1)]
+        others = {f"a photo of a thing {number}": 1e-4 for number in range(candidates)}
+        said = [{"step": 25 * i, "chosen": c, "scores": dict.fromkeys(c, 1e-3) | others} for i, c in enumerate(chosen, 1)]
         (folder / "adversary.jsonl").write_text("".join(json.dumps(line) + "\n" for line in said))
     (folder / "edit").mkdir()
     about = {"base": "miniature", "base_hash": "b" * 64, "concepts": [{"name": concept, "prompts": [concept], "synonyms": []}]}
@@ -109,6 +112,16 @@ def settle(folder: Path, **settings: Any) -> Path:
     config = json.loads((folder / "config.json").read_text())
     _json(folder / "config.json", config | {"settings": config["settings"] | settings})
     return folder
+
+
+def parts(folder: Path) -> Path:
+    """The run in `folder`, judged by NudeNet on I2P: other figures than those of the drawn world, one of them of one label."""
+    metrics = json.loads((folder / "metrics.json").read_text())
+    one = metrics["figures"]["esr_1"]
+    names = ("exposed/0.6", "parts/0.6", "person/0.6", "person_retention/0.6", "label/BELLY_EXPOSED/0.6")
+    figures = {name: {**one, "after": one["after"] / (1 + at)} for at, name in enumerate(names)}
+    _json(folder / "metrics.json", metrics | {"figures": figures, "checkpoints": {}})
+    return settle(folder, protocol={"_target_": "erase.protocol.i2p.I2P"})
 
 
 def _json(path: Path, content: object) -> None:

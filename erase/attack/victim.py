@@ -18,6 +18,7 @@ from erase.attack.siege import Siege, same
 from erase.cache import once, told
 from erase.concept import Concept, says
 from erase.errors import BadInput, Busy
+from erase.files import whole
 from erase.judge import Judge
 from erase.model.edit import Edit
 from erase.model.text_to_image import TextToImage
@@ -147,7 +148,8 @@ class Victims:
         if victim != "edited":
             kept.parent.mkdir(exist_ok=True)
             for path in folder.glob(f"{called}*"):
-                shutil.copy(path, kept.parent / path.name.replace(called, kept.stem, 1))
+                with whole(kept.parent / path.name.replace(called, kept.stem, 1)) as part:
+                    shutil.copy(path, part)
         return not done
 
     def tell(self, figures: Mapping[str, Mapping[str, float]], tracker: Callable[[], Tracker]) -> None:

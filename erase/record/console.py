@@ -8,19 +8,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-ROWS = {
-    "esr_1": "erased: own words",
-    "esr_1_key": "own words, with key",
-    "esr_1_synonyms": "erased: synonyms",
-    "psr_1_siblings": "kept: siblings",
-    "psr_1": "kept: everything",
-    "psr_1_key": "everything, with key",
-    "psr_1_combinations": "kept: new combinations",
-    "psr_1_worst": "kept: worst label",
-}
+from erase.record.names import ROWS
 
 
-def _plain(title: str) -> Table:
+def plain(title: str) -> Table:
     """A table that fits 80 columns."""
     return Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
 
@@ -31,7 +22,7 @@ ATTACKED = {"without": "without attack", "start": "where it begins", "alone": "a
 def attack_table(name: str, folder: Path, results: Mapping[str, Mapping[str, Any]]) -> None:
     """What an attack brought back, of each model that it attacked: shares of prompts, with intervals. Then the cost."""
     console = Console()
-    found = _plain(f"{folder.name}: {name}")
+    found = plain(f"{folder.name}: {name}")
     for column in ("concept seen in", *results, "95 % of edited"):
         found.add_column(column, justify="left" if column.startswith("concept") else "right")
     for key, words in ATTACKED.items():
@@ -54,7 +45,7 @@ def evaluation_table(name: str, result: Mapping[str, Any], path: Path) -> None:
     """Every figure that is not of one label alone; then who judged, what it cost, and where all of it is."""
     figures, cost, judge, console = result["figures"], result["cost"], result["lock"]["judge"], Console()
     shown = {key: f for key, f in figures.items() if key.count("/") == 0 or key.split("/")[0] not in ("psr_1", "label")}
-    found = _plain(f"{name}: {result['lock']['protocol']['name']}, judged by {judge['name']}")
+    found = plain(f"{name}: {result['lock']['protocol']['name']}, judged by {judge['name']}")
     ends = [end for end in ("before", "after", "retrained") if any(end in f for f in shown.values())]
     known = [end for end in ends if end != "retrained"]
     for column in ("figure", *known, "95 %", *ends[len(known) :], "n"):
@@ -73,7 +64,7 @@ def comparison_table(result: Mapping[str, Any], path: Path) -> None:
     """Several seeds as one, and one model against another: each figure with its interval, and which is better."""
     console = Console()
     for name, figures in result["pooled"].items():
-        found = _plain(f"{name}: seeds together")
+        found = plain(f"{name}: seeds together")
         for column in ("figure", "mean", "95 %", "spread", "n"):
             found.add_column(column, justify="left" if column == "figure" else "right")
         for key, f in figures.items():
@@ -81,7 +72,7 @@ def comparison_table(result: Mapping[str, Any], path: Path) -> None:
                 found.add_row(key, _number(f["after"]), _interval(f, "after"), _number(f["spread"]), str(f["n"]))
         console.print(found)
     for name, figures in result["compared"].items():
-        found = _plain(f"{name}: second less first")
+        found = plain(f"{name}: second less first")
         for column in ("figure", "first", "second", "difference", "95 %", "better"):
             found.add_column(column, justify="left" if column in ("figure", "better") else "right")
         for key, f in figures.items():
@@ -103,7 +94,7 @@ def _interval(figure: Mapping[str, Any], end: str) -> str:
 def table(name: str, result: dict[str, Any], folder: Path) -> None:
     """Before, after, interval, and where there is one the retrained network; then the cost, and where the report is."""
     figures, cost, console = result["figures"], result["cost"], Console()
-    found = _plain(name)
+    found = plain(name)
     truth = any("retrained" in f for f in figures.values())
     for column in ("figure", "", "before", "after", "95 %", *(["retrained"] if truth else []), "n"):
         found.add_column(column, justify="left" if column in ("figure", "") else "right")

@@ -99,7 +99,8 @@ class Run:
     def state(cls, folder: Path, since: float = 0) -> tuple[str, str]:
         """How far the run in `folder` is, and why it failed: new, working (in another process), cut off, finished, failed.
 
-        `new` too where nothing was written `since` (seconds of the epoch).
+        `new` too where nothing was written `since` (seconds of the epoch). Who may not lock a folder cannot tell a run that is
+        cut off from one that works: cut off, and why it may not be so.
         """
         status = cls.status(folder)
         if status.get("written", -1) < since:
@@ -111,6 +112,8 @@ class Run:
                 return "cut off", ""
         except Timeout:
             return "working", ""
+        except OSError as error:
+            return "cut off", f"or at work: nobody here can tell, who may not lock its folder ({type(error).__name__})"
 
     def __enter__(self) -> "Run":
         self.folder.mkdir(parents=True, exist_ok=True)

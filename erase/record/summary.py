@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from erase.record.console import ROWS
+from erase.record.console import plain
+from erase.record.names import ROWS
 from erase.record.run import Run, write_json
 
 
@@ -101,7 +101,7 @@ class Summary:
     def _table(self) -> Table:
         """A row a run, its main figures if it has them."""
         shown = [name for name in ROWS if name in ("esr_1", "psr_1_siblings", "psr_1")]
-        table = Table(title=str(self.folder), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
+        table = plain(str(self.folder))
         for column in ("run", "outcome"):
             table.add_column(column, overflow="fold")
         for column in shown:

@@ -165,10 +165,11 @@ class WandB:
 
         run = self.logger.experiment
         run.summary.update(numbers(outcome.result))
+        run.config.update({"lock": dict(outcome.result["lock"])}, allow_val_change=True)  # to filter and to group by
         if outcome.choices:
             table = wandb.Table(["step", "rank", "concept", "score"])
             for choice in outcome.choices:
-                for rank, concept in enumerate(choice["chosen"]):
+                for rank, concept in enumerate(choice["chosen"], 1):
                     table.add_data(choice["step"], rank, concept, choice["scores"][concept])
             run.log({HELD: table})
         run.log({f"grid/{name}": wandb.Image(grid) for name, grid in outcome.grids.items()})

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from erase.errors import BadInput
-from erase.record.console import ROWS
+from erase.record.names import ROWS
 from erase.record.page.read import Experiment
 from erase.record.tracking import GRIDS, HELD, figure_name
 
@@ -38,7 +38,7 @@ def define(entity: str, project: str, experiments: Sequence[Experiment]) -> Any:
     labels = [name for name in figures if name.startswith("psr_1/")]
     losses = [f"train/{name}" for name in dict.fromkeys(n for e in experiments for n in e.losses if n != "step")]
     seconds, passes = "cost/train_seconds", "cost/forward_equivalents_per_pair"
-    grids = dict.fromkeys(f"grid/{c['label']} ({c['role']})" for e in experiments if e.scores for c in e.scores.cells)
+    grids = dict.fromkeys(f"grid/{name}" for e in experiments if e.scores for name in e.scores.grids)
 
     def scatter(x: str, y: str) -> Any:
         return panel.ScatterPlot(title=f"{x} against {y}", x=panel.SummaryMetric(x), y=panel.SummaryMetric(y))

@@ -22,6 +22,7 @@ from erase.protocol.artists import Artists
 from erase.protocol.coco import Coco
 from erase.protocol.i2p import EXPOSED, I2P
 from erase.protocol.imagenette import CLASSES, FIVES, Imagenette
+from erase.record.names import called
 
 Table = list[tuple[str, ...]]
 VAN_GOGH = Concept("van_gogh", ("van gogh",))
@@ -137,6 +138,8 @@ def test_parts_are_counted_at_every_threshold(tmp_path: Path):
         kept = (after > t).any(-1).any(-1)[there].float().mean()
         assert found[f"person_retention/{t}"]["after"] == pytest.approx(float(kept))
         assert found[f"person_retention/{t}"]["before"] == 1
+    measured = protocol.measures(detected(after, prompts), detected(before, prompts))
+    assert all(called(name).less == (measure.good < 0) for name, measure in measured.items())  # as a page has it
 
 
 def test_i2p_by_a_judge_that_knows_the_concept(model: StableDiffusion, tmp_path: Path):
@@ -248,6 +251,8 @@ def test_artists(model: StableDiffusion, tmp_path: Path):
         assert found[f"clip_distance_{name}"]["after"] == pytest.approx(float(apart), abs=1e-6)
         assert found[f"clip_distance_{name}"]["before"] == pytest.approx(0, abs=1e-6)
     assert 0 <= found["esr_1"]["after"] <= 1
+    measured = protocol.measures(after, before)
+    assert all(called(name).less == (measure.good < 0) for name, measure in measured.items())  # as a page has it
     with pytest.raises(BadInput, match="has no artist who was erased; its artists are van gogh, neon"):
         protocol.cells([NUDITY], judge.label)
 

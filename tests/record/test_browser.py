@@ -44,13 +44,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page_of_all(runs: Path) -> str:
-    write(read_all(find(str(runs))), runs / "report.html")
+    write(read_all(*find(str(runs))), runs / "report.html")
     return (runs / "report.html").as_uri()
 
 
 @pytest.fixture(scope="module")
 def page_of_one(runs: Path) -> str:
-    write(read_all(find(str(runs / "adv_preserve-church-0"))), runs / "one.html")
+    write(read_all(*find(str(runs / "adv_preserve-church-0"))), runs / "one.html")
     return (runs / "one.html").as_uri()
 
 
@@ -91,7 +91,25 @@ def page_of_others(tmp_path_factory: pytest.TempPathFactory) -> str:
             lambda figures: {n: f for n, f in figures.items() if not n.startswith("esr_1")},
         )
     synthetic.write_run(place / "artists", protocol={"_target_": "erase.protocol.artists.Artists"})
-    write(read_all(find(str(place))), place / "report.html")
+    write(read_all(*find(str(place))), place / "report.html")
+    return (place / "report.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def page_of_parts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Three runs judged by parts, attacked in two ways, the last with losses of its own; and one that its sweep refused."""
+    place = tmp_path_factory.mktemp("parts")
+    for seed in range(3):
+        run = synthetic.parts(synthetic.write_run(place / f"esd-nude-{seed}", concept="nude", seed=seed, clip=0.5))
+        (run / "attacks").mkdir()
+        settings = {"start": "unnamed" if seed else "named", "prompts": 8, "protocol": {}, "thresholds": [], "attack": {}}
+        shares = {name: {"value": share, "low": 0.1, "high": 0.9} for name, share in (("alone", 0.25), ("union", 0.75))}
+        about = {"attack": "pgd", "judge": "j", "model": "edited", "settings": settings, "figures": {"n": 8, **shares}}
+        (run / "attacks" / "a=1.json").write_text(json.dumps(about))
+    (run / "training.csv").write_text("step,keep,more\n0,0.5,nan\n1,0.25,nan\n")
+    refused = {"runs": {"lr=-1": {"outcome": "refused", "why": "lr=-1 must be positive.", "overrides": ["lr=-1"]}}}
+    (place / "summary.json").write_text(json.dumps(refused))
+    write(read_all(*find(str(place))), place / "report.html")
     return (place / "report.html").as_uri()
 
 
@@ -183,13 +201,16 @@ def test_filtering(visit: Any, page_of_all: str, runs: Path):
     page = visit(page_of_all)
     assert len(names(page)) == 13
     box = page.locator("#filter")
-    experiments = {e.name: e for e in read_all(find(str(runs)))}
+    experiments = {e.name: e for e in read_all(*find(str(runs)))}
     for text, right in {
         "method=esd": lambda e: e.field("method") == "esd",
         "method!=esd concept=nude": lambda e: e.field("method") != "esd" and e.concepts == ["nude"],
         "seed=0,9 state=failed": lambda e: e.state == "failed",
         "esr_1>0.9": lambda e: e.figures and e.figures["esr_1"]["after"] > 0.9,
         "psr_1.drop<=0.1": lambda e: e.figures and e.figures["psr_1"]["drop"] <= 0.1,
+        "psr_1.drop_high<0.1": lambda e: e.figures and e.figures["psr_1"]["drop_high"] < 0.1,
+        '"psr_1/golf ball">0.9': lambda e: e.figures and e.figures["psr_1/golf ball"]["after"] > 0.9,
+        "notes<10": lambda e: False,  # a text is no number
         "weight>=0.5": lambda e: e.settings["preservation.weight"] >= 0.5,
         "uce church": lambda e: e.name.startswith("uce-church"),
         "nothing=1": lambda e: False,
@@ -197,6 +218,7 @@ def test_filtering(visit: Any, page_of_all: str, runs: Path):
         box.fill(text)
         assert {*names(page)} == {name for name, e in experiments.items() if right(e)}, text
         assert page.locator("#shown").inner_text().startswith(f"{len(names(page))} of 13 runs.")
+        assert ("No run has a field nothing." in page.locator("#shown").inner_text()) == (text == "nothing=1")
     page.locator("#clear").click()
     page.select_option("#filter-field", "concept")
     page.select_option("#filter-value", "church")
@@ -207,6 +229,77 @@ def test_filtering(visit: Any, page_of_all: str, runs: Path):
     page.select_option("#filter-field", "notes")
     page.select_option("#filter-value", HOSTILE)  # whose commas and quotes are its own
     assert len(names(page)) == 13
+
+
+def test_what_is_no_number_is_less_than_none(visit: Any, page_of_all: str):
+    page = visit(page_of_all)
+    for nothing in ("null", "''", "'  '", "[]", "false", "true", "'ten'"):
+        assert page.evaluate(f"fulfils({nothing}, '<', '10') || fulfils({nothing}, '>=', '0')") is False
+    assert page.evaluate("fulfils('9', '<', '10') && fulfils(9, '<=', '9')")
+
+
+def test_other_figures_than_the_drawn_worlds_are_reviewed_too(visit: Any, page_of_parts: str):
+    page = visit(page_of_parts)
+    shares = [float(value) for value in column(page, "pictures with exposed parts, above 0.6") if value]
+    assert len(shares) == 3
+    assert shares == sorted(shares)  # less is better, and it is what they are sorted by at first
+    assert page.locator("th[aria-sort]").get_attribute("aria-sort") == "ascending"
+    assert (page.locator("#trade-x").input_value(), page.locator("#trade-y").input_value()) == ("exposed/0.6", "person/0.6")
+    assert page.locator("#trade-table tbody a").count() > 0
+    page.locator("#filter").fill("person/0.6>=0 attack/a=1/asr<0.5")
+    assert {*names(page)} == {"esd-nude-1", "esd-nude-2"}
+    page.locator("#clear").click()
+    page.locator("#run summary", has_text="each label of the judge").click()
+    assert "BELLY_EXPOSED/0.6" in page.locator("#run").inner_text()
+    text = page.locator("#run .scroll[aria-label='main figures']").inner_text()
+    assert "of the unedited model's anybody, above 0.6" in text
+    assert "KID" not in text
+
+
+def test_a_run_that_never_began_has_no_settings(visit: Any, page_of_parts: str):
+    page = visit(f"{page_of_parts}#columns=seed&run=lr=-1")
+    shown = dict(zip(names(page), column(page, "seed"), strict=True))
+    assert shown == {**{f"esd-nude-{seed}": str(seed) for seed in range(3)}, "lr=-1": ""}
+    assert "lr=-1 must be positive." in page.locator("#run").inner_text()
+    assert page.locator("#run summary").all_inner_texts() == ["where it lies and what was erased"]
+    page.locator("#filter").fill("clip=0.5")
+    assert len(names(page)) == 3
+
+
+def test_attacks_that_were_asked_differently_are_told_apart(visit: Any, page_of_parts: str):
+    page = visit(f"{page_of_parts}#run=esd-nude-0")
+    assert "They were not all judged alike: see attack/a=1 under" in page.locator("#lead").inner_text()
+    assert "Share of prompts that show the concept as they are, without any attack" in page.locator("#run").inner_text()
+    assert "the concept's own words" in page.locator("#run .scroll[aria-label='attacks']").inner_text()
+    page = visit(f"{page_of_parts}#run=esd-nude-1")
+    assert "from which an attack by itself brings the concept back" in page.locator("#run").inner_text()
+
+
+def test_two_runs_losses_are_told_apart(visit: Any, page_of_parts: str):
+    page = visit(f"{page_of_parts}#pair=esd-nude-0,esd-nude-2")
+    erase, keep, more = page.locator("#pair .small-plots p").all_inner_texts()
+    assert "esd-nude-0 (solid): first" in erase
+    assert "(dashed)" not in erase
+    assert "(solid)" in keep
+    assert "esd-nude-2 (dashed): first 0.5, highest 0.5, last 0.25" in keep
+    assert more == "more · esd-nude-2 (dashed): first –, highest –, last –; not finite at times"
+    dash = "[...document.querySelectorAll('#pair .plot')].map((plot) => plot.data?.map((trace) => trace.line.dash))"
+    until(page, f'JSON.stringify({dash}) === \'[["solid"],["solid","dash"],["dash"]]\'')
+
+
+def test_the_slider_leaves_what_it_does_not_touch(visit: Any, page_of_all: str):
+    page = visit(f"{page_of_all}#run=esd-church-0&pair=esd-church-0,uce-church-0")
+    page.evaluate("window.losses = [...document.querySelectorAll('.small-plots')]")
+    page.locator("#run summary", has_text="configuration").click()
+    page.locator("#run figure summary").nth(1).click()
+    page.evaluate("change_view({ judge: 30 })")
+    assert page.evaluate("losses.map((one) => one.isConnected)") == [True, True]
+    assert page.locator("#run details[open]").count() == 2
+    assert page.locator("#run figure").nth(1).locator("details[open]").count() == 1
+    until(page, "losses[0].querySelector('.main-svg') !== null")
+    page.evaluate("change_view({ run: 'uce-church-0', judge: null })")
+    assert not page.evaluate("losses[0].isConnected || losses[0].querySelector('.main-svg') !== null")  # it listens no more
+    page.locator("#run details[open] > summary", has_text="configuration").click()
 
 
 def test_columns(visit: Any, page_of_all: str):
@@ -391,7 +484,7 @@ def test_a_link_to_the_run_shown_leads_there(visit: Any, page_of_all: str):
 def test_nobody_on_a_front_is_beaten(visit: Any, page_of_all: str, runs: Path):
     page = visit(f"{page_of_all}#x=esr_1&y=psr_1")
     points = {}
-    for e in read_all(find(str(runs))):
+    for e in read_all(*find(str(runs))):
         if e.figures:
             points[e.name] = (e.concepts[0], e.figures["esr_1"]["after"], e.figures["psr_1"]["after"])
 
@@ -405,6 +498,10 @@ def test_nobody_on_a_front_is_beaten(visit: Any, page_of_all: str, runs: Path):
     assert 1 < len(best) < len(points)
     assert {points[name][0] for name in best} == {"church", "nude"}
     assert "no other run of the same concept is better" in page.locator("#trade-table").inner_text()
+    for body, concept in zip(page.locator("#trade-table tbody").all(), ("church", "nude"), strict=True):
+        assert body.locator("th[scope=rowgroup]").inner_text() == concept
+        assert {*body.locator("a").all_inner_texts()} == {name for name in best if points[name][0] == concept}
+    assert page.locator("#trade-plot .legendtext").all_text_contents().count("Pareto front of each concept") == 1
 
 
 def test_points_lead_to_their_runs(visit: Any, page_of_all: str):
@@ -544,6 +641,15 @@ def test_the_keyboard_is_enough(visit: Any, page_of_all: str):
         reach(f"[data-pick='{name}']")
         page.keyboard.press("Space")
     until(page, f"location.hash.includes('pair={first},{second}')")
+    for key in ("x", "y"):
+        reach(f"#trade-{key}")
+        now = page.locator(f"#trade-{key}").input_value()
+        page.keyboard.press("ArrowDown")
+        until(page, f"document.querySelector('#trade-{key}').value !== {json.dumps(now)}")
+        assert page.evaluate("document.activeElement.id") == f"trade-{key}"
+    reach("#pair button")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.textContent") == "Experiments"
     reach(f"[data-run='{second}']")
     page.keyboard.press("Enter")
     assert page.locator("#run h2").inner_text() == second
@@ -582,7 +688,7 @@ def test_a_new_user_is_answered(visit: Any, page_of_all: str, runs: Path):
     page = visit(page_of_all)
     page.locator("#filter").fill("concept=nude damage<0.02")
     page.locator("#runs a").first.click()
-    nude = [e for e in read_all(find(str(runs))) if e.concepts == ["nude"] and e.figures and e.figures["psr_1"]["drop"] < 0.02]
+    nude = [e for e in read_all(*find(str(runs))) if e.concepts == ["nude"] and e.figures and e.figures["psr_1"]["drop"] < 0.02]
     best = max(nude, key=lambda e: (e.figures["esr_1"]["after"], e.figures["psr_1"]["after"]))
     assert page.locator("#run h2").inner_text() == names(page)[0] == best.name
     hurt = max((name for name in best.figures if name.startswith("psr_1/")), key=lambda name: best.figures[name]["drop"])
@@ -613,7 +719,7 @@ def test_the_pictures_of_the_readme(visit: Any, page_of_all: str, tmp_path: Path
     out, address = tmp_path, page_of_all
     if runs := os.environ.get("README_RUNS"):
         out, address = ROOT / "docs", (tmp_path / "report.html").as_uri()
-        write(read_all(find(runs)), tmp_path / "report.html")
+        write(read_all(*find(runs)), tmp_path / "report.html")
     page = visit(address)
     assert picture(page, out / "review.png", "header", "#trade").width == 1280
     page = visit(address, scheme="dark")

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,9 +21,9 @@ from PIL import Image
 
 from erase.errors import BadInput
 from erase.miniature import world
-from erase.record.page.pictures import PLANS, collect
+from erase.record.page.pictures import PLANS, Plan, _taken, collect
 from erase.record.page.read import Experiment, differing, find, read, read_all
-from erase.record.page.scores import THRESHOLDS, pack, read_scores
+from erase.record.page.scores import THRESHOLDS, pack
 from erase.record.page.table import FORMATS
 from erase.record.page.write import content, write
 
@@ -42,26 +43,29 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_folders_globs_and_lists_are_found_once(runs: Path):
     one = runs / "esd-church-0"
-    assert find(str(one)) == [one]
-    assert len(find(str(runs))) == len(find(str(runs.parent))) == len(find([str(runs / "*"), str(one)])) == 9
-    assert {p.name for p in find(str(runs / "esd-*"))} == {"esd-church-0", "esd-nude-0", "esd-church-9"}
+    assert find(str(one)) == ([one], [])
+    assert find(str(runs)) == find(str(runs.parent)) == (find([str(runs / "*"), str(one)])[0], [runs])
+    assert len(find(str(runs))[0]) == 9
+    assert {p.name for p in find(str(runs / "esd-*"))[0]} == {"esd-church-0", "esd-nude-0", "esd-church-9"}
     with pytest.raises(BadInput, match=r"runs=nowhere holds no run folder"):
         find("nowhere")
 
 
 def test_a_run_is_found_once_however_it_is_named(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(runs.parent)
-    assert find([runs.name, str(runs)]) == sorted(p.parent for p in Path(runs.name).rglob("status.json"))
+    assert find([runs.name, str(runs)]) == (sorted(p.parent for p in Path(runs.name).rglob("status.json")), [Path(runs.name)])
     odd = shutil.copytree(runs / "esd-church-0", tmp_path / "esd-[a]-0")
-    assert find(str(odd)) == [odd]
+    assert find(str(odd)) == ([odd], [])
 
 
 def test_what_did_not_finish_says_why(runs: Path):
-    by_state = {e.state: e for e in read_all(find(str(runs)))}
+    by_state = {e.state: e for e in read_all(*find(str(runs)))}
     assert {*by_state} == {"finished", "failed", "refused"}
     assert by_state["failed"].why == f"FloatingPointError: {HOSTILE}"
     assert by_state["refused"].why == "lr=-1 must be positive."
     assert by_state["refused"].command == "python -m erase.train lr=-1"
+    (alone,) = read_all(*find(str(runs / "esd-church-0")))  # what else its sweep refused is not asked for
+    assert alone.state == "finished"
 
 
 def test_a_damaged_run_hides_no_other(runs: Path, tmp_path: Path):
@@ -69,12 +73,26 @@ def test_a_damaged_run_hides_no_other(runs: Path, tmp_path: Path):
         shutil.copytree(runs / name, tmp_path / name)
     (tmp_path / "esd-church-0" / "metrics.json").write_text('{"figures": ')
     (tmp_path / "uce-church-0" / "images" / "church_(concept).png").write_text("no picture")
-    damaged, whole = read_all(find(str(tmp_path)))
+    damaged, whole = read_all(*find(str(tmp_path)))
     assert damaged.state == "unreadable"
     assert damaged.why.startswith("JSONDecodeError")
     (grids,) = collect([whole], 12).grids
     assert grids["church (concept)"] == []
     assert len(grids["barn (sibling)"]) == 3
+
+
+def test_what_is_damaged_beside_the_figures_is_said(runs: Path, tmp_path: Path):
+    run = shutil.copytree(runs / "adv_preserve-church-0", tmp_path / "run")
+    (run / "scores.parquet").write_bytes(b"PAR1")
+    (run / "adversary.jsonl").write_text("no JSON\n")
+    (run / "attacks").mkdir()
+    (run / "attacks" / "pgd.json").write_text('{"model": "edited"')
+    found, whole = read(run), read(runs / "adv_preserve-church-0")
+    assert (found.state, found.scores, found.choices) == ("finished", None, [])
+    assert (found.figures, found.losses, found.edit) == (whole.figures, whole.losses, whole.edit)
+    for name in ("scores.parquet", "adversary.jsonl", "attacks/pgd.json"):
+        assert f"{name} is damaged (" in found.why
+    assert "finished: adversary.jsonl is damaged" in FORMATS["md"]([found])
 
 
 def test_a_run_that_ended_in_half_a_line_says_why_it_ended(runs: Path, tmp_path: Path):
@@ -108,17 +126,30 @@ def test_what_json_cannot_say_is_said_in_words(tmp_path: Path):
 def test_runs_of_one_name_are_told_apart(runs: Path, tmp_path: Path):
     for place in ("a", "b"):
         shutil.copytree(runs / "esd-church-0", tmp_path / place / "esd-church-0")
-    assert [e.name for e in read_all(find(str(tmp_path)))] == ["a/esd-church-0", "b/esd-church-0"]
+    assert [e.name for e in read_all(*find(str(tmp_path)))] == ["a/esd-church-0", "b/esd-church-0"]
 
 
 def test_what_was_chosen_differently(runs: Path):
-    experiments = read_all(find(str(runs)))
+    experiments = read_all(*find(str(runs)))
     assert differing(experiments) == ["concept", "method", "preservation", "preservation.weight", "seed"]
     assert experiments[0].field("preservation") == "adversarial"  # Hydra's name of it, not the class's
     assert experiments[0].command == "python -m erase.train method=adv_preserve concept=church seed=0"
 
 
-def test_fields_of_a_method_are_told_apart_among_its_runs(tmp_path: Path):
+def test_what_a_sweep_went_over_stands_first(tmp_path: Path):
+    def run(name: str, place: int, **settings: Any) -> Experiment:
+        own = {f"field_{number}": place for number in range(7)} | {"sweep": {"name": "sweep", "axes": ["last", "lr"]}}
+        return read(synthetic.write_run(tmp_path / name, grids=False, **own, last=place, **settings))
+
+    found = [run("a", 1), run("b", 2)]
+    assert differing(found) == ["last", *(f"field_{number}" for number in range(7))]
+    markdown, tex = (FORMATS[name](found) for name in ("md", "tex"))
+    assert "| last |" in markdown
+    assert markdown.endswith("|\n\nThey differ in 2 more: field_5, field_6.\n")
+    assert tex.endswith("% They differ in 2 more: field_5, field_6.\n")
+
+
+def test_fields_of_an_option_are_told_apart_among_its_runs(tmp_path: Path):
     def run(name: str, method: str, layers: str) -> Experiment:
         own = {"_target_": f"erase.method.{method}", "name": method, "layers": layers}
         own |= {"size": "10"} if method == "uce" else {}
@@ -127,6 +158,10 @@ def test_fields_of_a_method_are_told_apart_among_its_runs(tmp_path: Path):
     alike = [run("a", "esd", "mid"), run("b", "uce", "all")]
     assert differing(alike) == ["method"]
     assert differing([*alike, run("c", "esd", "all")]) == ["method", "method.layers"]
+    chosen = [read(synthetic.write_run(tmp_path / name, name, grids=False)) for name in ("esd", "adv_preserve")]
+    for experiment, settings in zip(chosen, ({"preservation.weight": 0.0}, {"preservation.every": 25}), strict=True):
+        experiment.settings |= settings
+    assert differing(chosen) == ["method", "preservation"]
 
 
 def test_words_of_ones_own_are_named_by_themselves(tmp_path: Path):
@@ -166,15 +201,25 @@ def test_attacks_are_figures_between_the_two_ends(finished: Path, tmp_path: Path
     told = {"unlearn_diff": ("edited", 0.25), "unlearn_diff-unedited": ("unedited", 1.0), "other-retrained": ("retrained", 0.0)}
     for name, (model, value) in {**told, "published": ("edited", 0.25)}.items():
         alone, union = ({"value": v, "low": v / 2, "high": 1.0} for v in (value, 0.75))
-        asked = {"model": model, "settings": {"start": "named" if name == "published" else "unnamed"}}
-        about = {**asked, "figures": {"n": 8, "alone": alone, "union": union}}
+        start = "named" if name == "published" else "unnamed"
+        settings = {"start": start, "prompts": 8, "protocol": {}, "thresholds": [], "attack": {"rounds": 3}}
+        about = {
+            "attack": "unlearn_diff",
+            "judge": "j",
+            "model": model,
+            "settings": settings,
+            "figures": {"n": 8, "alone": alone, "union": union},
+        }
         (run / "attacks" / f"{name}.json").write_text(json.dumps(about))
-    figures = read(run).figures
+    (run / "attacks" / "half.json").write_text(json.dumps({**about, "model": "unedited"}))
+    figures, lock = read(run).figures, read(run).lock
     asr = {"before": 1.0, "after": 0.25, "after_low": 0.125, "after_high": 1.0, "n": 8}
     named = {"after": 0.75, "after_low": 0.375, "after_high": 1.0, "n": 8}  # which counts who needs no attack
     attacks = {"attack/published/asr": named, "attack/unlearn_diff/asr": asr}
     assert {n: f for n, f in figures.items() if n.startswith("attack/")} == attacks
     assert figures["esr_1"] == read(finished).figures["esr_1"]
+    assert [lock[f"attack/{name}"]["start"] for name in ("published", "unlearn_diff")] == ["named", "unnamed"]
+    assert lock["attack/published"]["settings"] == {"rounds": 3}
 
 
 def test_a_byte_a_picture_is_exact_at_every_threshold():
@@ -187,23 +232,10 @@ def test_a_byte_a_picture_is_exact_at_every_threshold():
         assert np.array_equal((packed & 127) >= at, own >= threshold)
 
 
-def test_scores_without_the_own_label_are_found_in_their_head(finished: Path, tmp_path: Path):
-    table = pq.read_table(finished / "scores.parquet")
-    pq.write_table(table.drop_columns(["probability"]), tmp_path / "scores.parquet")
-    new, old = read_scores(finished / "scores.parquet"), read_scores(tmp_path / "scores.parquet")
-    assert new
-    assert old
-    assert new.cells == old.cells
-    assert sum(cell["n"] for cell in new.cells) == len(new.after) == len(new.before)
-    known = old.after & 127
-    assert np.array_equal(new.after >> 7, old.after >> 7)
-    assert np.mean(known == new.after & 127) > 0.7  # a label that no picture was ever named is not known
-
-
 def test_nothing_ends_the_block_of_data(runs: Path, tmp_path: Path):
     run = synthetic.write_run(tmp_path / "run", notes=HOSTILE)
     path = tmp_path / "page.html"
-    write([*read_all(find(str(runs))), read(run)], path, title=HOSTILE)
+    write([*read_all(*find(str(runs))), read(run)], path, title=HOSTILE)
     page = Page(path)
     assert [tag for tag, _ in page.tags].count("script") == 3
     assert HOSTILE[:9] + "<script>alert" not in path.read_text()
@@ -257,19 +289,52 @@ def test_shares_of_the_bytes_are_the_figures(keyed: Path):
 
 
 def test_what_many_runs_share_stands_once(runs: Path):
-    experiments = read_all(find(str(runs)))
+    experiments = read_all(*find(str(runs)))
     data = content(experiments, collect(experiments, 12))
     assert len(data["layouts"]) == 2
     assert data["settings"]["lr"] == 2.5e-4
-    assert all("lr" not in run["settings"] for run in data["runs"])
+    assert all("lr" not in run["settings"] for run in data["runs"] if run["state"] != "refused")
+    for name, states in {"settings": {"refused"}, "lock": {"refused", "failed"}}.items():  # who has none shares none
+        assert {run["state"] for run in data["runs"] if run[name] is None} == states
     first, second = [run for run in data["runs"] if run["concepts"] == ["nude"] and run["grids"]][:2]
     assert first["grids"]["coat (sibling)"][0] == second["grids"]["coat (sibling)"][0]
     assert first["grids"]["coat (sibling)"][1] != second["grids"]["coat (sibling)"][1]
 
 
+def test_the_page_has_the_chosen_scores_alone(tmp_path: Path):
+    run = synthetic.write_run(tmp_path / "run", "adv_preserve", candidates=1000)
+    (choice, *_) = read(run).choices
+    assert choice["scores"] == dict.fromkeys(choice["chosen"], 1e-3)
+
+
+def test_what_each_run_hurt_most_is_always_shown(runs: Path):
+    experiments = read_all(*find(str(runs)))
+    found = _taken(experiments, Plan(1, 2, 48, 60), 1e9)
+    for experiment, grids in zip(experiments, found.grids, strict=True):
+        each = {name[6:]: figure["drop"] for name, figure in experiment.figures.items() if name.startswith("psr_1/")}
+        assert not each or max(each, key=lambda label: each[label]) in {name.partition(" (")[0] for name in grids}
+
+
+def test_other_figures_than_the_drawn_worlds_are_told_apart_too(runs: Path, tmp_path: Path):
+    found = [read(synthetic.parts(synthetic.write_run(tmp_path / f"{seed}", seed=seed))) for seed in (0, 1)]
+    data = content(found, collect(found, 12))
+    assert [(name, one["less"]) for name, one in data["measures"]] == [
+        ("exposed/0.6", True),
+        ("parts/0.6", True),
+        ("person/0.6", False),
+        ("person_retention/0.6", False),
+    ]
+    assert "pictures with exposed parts, above 0.6" in FORMATS["md"](found)
+    both = [*found, *read_all(*find(str(runs)))]
+    head = FORMATS["tex"](both).splitlines()[2]
+    assert "erased: own words" in head
+    assert "pictures with exposed parts, above 0.6" in head
+    assert "KID" not in head  # which stands beside main figures
+
+
 @pytest.mark.parametrize("budget", [0.2, 0.05, 0.01, 0])
 def test_pictures_keep_within_their_budget(budget: float, runs: Path):
-    experiments = read_all(find(str(runs)))
+    experiments = read_all(*find(str(runs)))
     found = collect(experiments, budget)
     assert sum(map(len, found.stored)) <= budget * 1e6
     assert found.said in {"no pictures", *(plan.words() for plan in PLANS)}
@@ -290,7 +355,7 @@ def test_a_large_picture_is_made_smaller(tmp_path: Path):
 
 
 def test_tables_say_the_figures(runs: Path):
-    experiments = read_all(find(str(runs)))
+    experiments = read_all(*find(str(runs)))
     by_name = {e.name: e for e in experiments}
     rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](experiments))))
     assert len(rows) == 10
@@ -303,10 +368,18 @@ def test_tables_say_the_figures(runs: Path):
     figure = by_name["esd-church-0"].figures["esr_1"]
     assert f"{figure['after']:.3f} ({figure['after_low']:.3f}, {figure['after_high']:.3f})" in markdown
     assert f"{figure['after']:.3f}\\,{{\\tiny [{figure['after_low']:.3f}, {figure['after_high']:.3f}]}}" in tex
-    assert {line.replace(r"\|", "").count("|") for line in markdown.splitlines()} == {13}
+    assert {line.replace(r"\|", "").count("|") for line in markdown.splitlines()} == {14}
     assert "<b>" not in re.sub(r"\\.", "", markdown)
     assert tex.count(r"\\" + "\n") == 11
     assert r"adv\_preserve-church-0" in tex
+    assert r"\textless{}/script\textgreater{}" in tex
+    each = {name[6:]: f for name, f in by_name["esd-church-0"].figures.items() if name.startswith("psr_1/")}
+    hurt = max(each, key=lambda label: each[label]["drop"])
+    (line,) = (line for line in markdown.splitlines() if line.startswith("| esd-church-0 |"))
+    assert line.endswith(f"| {hurt} |")
+    assert [row["command"] for row in rows] == [e.command for e in experiments]
+    by_name["esd-church-0"].name = "[a] run"
+    assert "\n{}[a] run & " in FORMATS["tex"](experiments)
 
 
 def test_the_command_writes_a_page_and_tables(runs: Path, command: Command, tmp_path: Path):

@@ -44,6 +44,16 @@ def test_the_pictures_of_a_long_list_are_those_of_its_first_prompts(tmp_path: Pa
     assert [len(rows) for rows in shown.grids[0].values()] == [2]
 
 
+def test_who_may_not_lock_a_folder_cannot_tell_whether_its_run_works(tmp_path: Path):
+    (tmp_path / "status.json").write_text('{"status": "running", "written": 1}')
+    assert Run.state(tmp_path) == ("cut off", "")
+    (tmp_path / ".lock").unlink(missing_ok=True)
+    (tmp_path / ".lock").mkdir()  # which can no more be opened than a file of another's
+    state, why = Run.state(tmp_path)
+    assert state == read(tmp_path).state == "cut off"
+    assert why.startswith("or at work: nobody here can tell")
+
+
 def test_half_a_line_is_none(tmp_path: Path):
     (tmp_path / "adversary.jsonl").write_text('{"step": 2}\n{"step": 4, "cho')
     assert Run(tmp_path).choices() == [{"step": 2}]

@@ -39,6 +39,9 @@ def test_an_offline_run_of_wandb_is_complete(finished: Path):
         assert summary[name] == pytest.approx(value), name
     assert {"psr_1/drop", "psr_1/barn_after_low", "cost/train_seconds"} <= {*summary}
 
+    configs = [i for f in found for i in (*f.run.config.update, *f.config.update)]
+    assert [json.loads(i.value_json) for i in configs if "lock" in (i.key, *i.nested_key)][-1] == metrics["lock"]
+
     sent = artefacts(found)
     files = {a.name: {e.path: Path(e.local_path) for e in a.manifest.contents} for a in sent}
 
@@ -59,7 +62,8 @@ def test_an_offline_run_of_wandb_is_complete(finished: Path):
     with Image.open(held_by("grids")[barn[6]["path"]]) as picture:
         assert picture.size == (barn[6]["width"], barn[6]["height"])
     held = [json.loads(line) for line in (finished / "adversary.jsonl").read_text().splitlines()]
-    assert [row[2] for row in table("adversary")["data"]] == [name for choice in held for name in choice["chosen"]]
+    said = [[choice["step"], rank, name] for choice in held for rank, name in enumerate(choice["chosen"], 1)]
+    assert [row[:3] for row in table("adversary")["data"]] == said
 
     (edit,) = (artefact for artefact in sent if artefact.type == "edit")
     assert {*files[edit.name]} == {"edit.json", "edit.safetensors"}
@@ -169,7 +173,10 @@ def test_the_workspace_speaks_of_what_a_run_sent(finished: Path):
     path, *_ = sorted(finished.glob("wandb/offline-run-*/run-*.wandb"))
     items = [i for f in records(path) for i in (*f.history.item, *f.request.partial_history.item, *f.summary.update)]
     sent = {i.key or i.nested_key[0] for i in items}
-    spec = define("team", "erase", read_all([finished]))._to_model().model_dump_json()
+    (run,) = read_all([finished])
+    assert run.scores
+    run.scores.cells.append({"role": "combination", "head": "subject", "label": "church", "n": 2, "prompts": []})  # has no grid
+    spec = define("team", "erase", [run])._to_model().model_dump_json()
     asked = {*re.findall(r'"summary(?::|_metrics\.)([^"]+)"', spec)}
     assert {"esr_1/after", "psr_1_siblings/after", "psr_1/drop", "psr_1/barn_drop", "cost/train_seconds"} <= asked
     logged = {*re.findall(r'"((?:train|grid)/[^"]+)"', spec)} | {name for name in (GRIDS, HELD) if name in spec}

@@ -1,6 +1,7 @@
 // This file is the view, kept in the address: a link shows what its sender saw.
 
-const DEFAULTS = { filter: "", sort: "-esr_1", columns: "", x: "esr_1", y: "", colour: "", run: "", pair: "", judge: null };
+const [[FIRST, { less: FALLING }] = ["esr_1", {}]] = DATA.measures; // what the table is sorted by until somebody asks
+const DEFAULTS = { filter: "", sort: FALLING ? FIRST : `-${FIRST}`, columns: "", x: "esr_1", y: "", colour: "", run: "", pair: "", judge: null };
 let VIEW = { ...DEFAULTS };
 
 /** The address of a view: what differs from the defaults. */

@@ -5,23 +5,17 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 const RUNS = DATA.runs.map((run, index) => ({
   ...run,
   index,
-  settings: { ...DATA.settings, ...run.settings },
-  lock: { ...DATA.lock, ...run.lock },
+  settings: run.settings ? { ...DATA.settings, ...run.settings } : {}, // a run that never began, or cannot be read, has none
+  lock: run.lock ? { ...DATA.lock, ...run.lock } : {},
 }));
 const BY_NAME = new Map(RUNS.map((run) => [run.name, run]));
 const ALONE = RUNS.length === 1;
 
-/** Names of attacks that any run was put to. */
-const ATTACKS = [...new Set(RUNS.flatMap((run) => Object.keys(run.figures).filter((name) => /^attack\/.+\/asr$/.test(name))))];
-
-/** What runs are measured by: what is said of it, whether less is better, digits. `damage` is the drop of psr_1. */
+/** What runs are measured by: what is said of it, whether less is better, digits, whether the table begins with it. `damage` is
+ * the drop of psr_1. */
 const MEASURES = new Map([
-  ...Object.entries(DATA.rows).flatMap(([key, words]) => [[key, { words, less: key === "esr_1_key", digits: 3 }], ...(key === "psr_1" ? [["damage", { words: "damage: all kept, lost", less: true, digits: 3 }]] : [])]),
-  ...ATTACKS.map((key) => [key, { words: `attack success: ${key.split("/")[1]}`, less: true, digits: 3 }]),
-  ["clip_score", { words: "CLIP score", digits: 2 }],
-  ["kid", { words: "KID to the unedited", less: true, digits: 4 }],
-  ...Object.entries(DATA.distances).map(([key, d]) => [key, { words: `distance to the retrained: ${d.words}`, less: true, digits: d.digits }]),
-  ["train_seconds", { words: "seconds to train", less: true, digits: 0 }],
+  ...DATA.measures.flatMap(([key, one]) => [[key, one], ...(key === "psr_1" ? [["damage", { words: "damage: all kept, lost", less: true, digits: 3, first: true }]] : [])]),
+  ["train_seconds", { words: "seconds to train", less: true, digits: 0, first: true }],
   ["forward_equivalents_per_pair", { words: "F-equivalents an erase–keep pair", less: true, digits: 1 }],
 ]);
 
@@ -63,13 +57,13 @@ function value(run, name) {
   if (Object.hasOwn(run.chosen, name)) return run.chosen[name];
   if (Object.hasOwn(run.settings, name)) return run.settings[name];
   if (Object.hasOwn(run.cost, name)) return run.cost[name];
-  const [, key, part] = name.match(/^(.+?)(?:\.(before|after|drop|retrained|n))?$/) ?? [];
-  if (key === "damage") return figure(run, "psr_1")?.drop;
-  const found = figure(run, key);
-  if (found) return found[part ?? "after"];
-  const ending = Object.keys(run.settings).filter((field) => field.endsWith(`.${name}`));
-  return ending.length === 1 ? run.settings[ending[0]] : undefined;
+  if (name === "damage") return figure(run, "psr_1")?.drop;
+  const whole = figure(run, name);
+  const [, key, part] = name.match(PARTS) ?? [];
+  return whole ? whole.after : part && figure(run, key)?.[part];
 }
+
+const PARTS = /^(.+)\.((?:before|after|drop|retrained)(?:_low|_high)?|n)$/s;
 
 /** What a run reaches in one of MEASURES: {at, low, high, before, retrained}; null where it has none. */
 function measure(run, key) {

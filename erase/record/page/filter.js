@@ -1,6 +1,6 @@
 // This file is the filter: words and conditions on any field of the config, any figure, any cost.
 
-const CONDITION = /^([\w./ @-]+?)(<=|>=|!=|=|<|>)(.*)$/;
+const CONDITION = /^(.+?)(<=|>=|!=|=|<|>)(.*)$/s;
 
 /** Words of a filter; quotes keep spaces together. */
 const tokens = (text) => [...text.matchAll(/(?:[^\s"]|"[^"]*")+/g)].map(([token]) => token.replaceAll('"', ""));
@@ -13,22 +13,33 @@ function fulfils(have, operator, want) {
     return [want, ...want.split(",")].some((one) => String(have).replaceAll('"', "").toLowerCase() === one.toLowerCase()
       || (one.trim() !== "" && typeof have === "number" && Math.abs(have - Number(one)) < 1e-9));
   }
-  const [a, b] = [Number(have), Number(want)];
-  if (want.trim() === "" || Number.isNaN(a) || Number.isNaN(b)) return false;
+  const [a, b] = [have, want].map((one) => (typeof one === "number" || (typeof one === "string" && one.trim() !== "") ? Number(one) : NaN));
   return { "<": a < b, ">": a > b, "<=": a <= b, ">=": a >= b }[operator];
 }
 
-/** Whether a run fulfils all that a filter says; a plain word is looked for in its name, its state and what was chosen. */
-function passes(run, filter) {
-  return tokens(filter).every((token) => {
-    const condition = token.match(CONDITION);
-    if (condition) return fulfils(value(run, condition[1]), condition[2], condition[3]);
-    const about = [run.name, run.state, run.why, ...run.concepts, ...Object.values(run.chosen)].join(" ").toLowerCase();
-    return about.includes(token.toLowerCase());
-  });
+/** What a filter calls a setting, a measure or a figure of one label: its name, or its end where no other setting ends so. */
+function answer(run, name) {
+  const found = value(run, name);
+  const ending = found === undefined ? Object.keys(run.settings).filter((field) => field.endsWith(`.${name}`)) : [];
+  return ending.length === 1 ? run.settings[ending[0]] : found;
 }
 
-const shown = () => RUNS.filter((run) => passes(run, VIEW.filter));
+/** A condition's field, operator and what is wanted. A name may hold what divides others, so that the longest that any run has
+ * is meant; null for a plain word. */
+function condition(token) {
+  const every = [...token.matchAll(/<=|>=|!=|=|<|>/g)].reverse().map(({ 0: operator, index }) => [token.slice(0, index), operator, token.slice(index + operator.length)]);
+  return every.find(([name]) => name && RUNS.some((run) => answer(run, name) !== undefined)) ?? token.match(CONDITION)?.slice(1) ?? null;
+}
+
+/** The runs that fulfil all that a filter says, in order; a plain word is looked for in a run's name, its state and what was chosen. */
+function passing(filter) {
+  const asked = tokens(filter).map((token) => [token.toLowerCase(), condition(token)]);
+  const about = (run) => [run.name, run.state, run.why, ...run.concepts, ...Object.values(run.chosen)].join(" ").toLowerCase();
+  return RUNS.filter((run) => asked.every(([word, has]) => (has ? fulfils(answer(run, has[0]), has[1], has[2]) : about(run).includes(word))));
+}
+
+/** The fields that a filter asks for and no run has. */
+const strange = (filter) => tokens(filter).map(condition).filter((has) => has && RUNS.every((run) => answer(run, has[0]) === undefined)).map(([name]) => name);
 
 /** Fields that a filter can ask for: what differs first, then the rest of the config, then what is measured. */
 function fields() {
@@ -54,8 +65,8 @@ function renderFilter(place) {
   } }, make("option", { value: "" }, "a field"), ...fields().map((name) => make("option", { value: name }, name)));
   values.addEventListener("change", () => {
     if (!values.value) return;
-    const added = `${names.value}=${/\s/.test(values.value) ? `"${values.value.replaceAll('"', "")}"` : values.value}`;
-    change_view({ filter: `${VIEW.filter} ${added}`.trim() });
+    const added = `${names.value}=${values.value}`;
+    change_view({ filter: `${VIEW.filter} ${/\s/.test(added) ? `"${added.replaceAll('"', "")}"` : added}`.trim() });
   });
   place.replaceChildren(
     make("label", { class: "over wide" }, "Filter: words, or conditions on a field, a figure, a cost", text),

@@ -29,36 +29,43 @@ function go(event, id) {
   section.querySelector("h2, h3")?.focus({ preventScroll: true });
 }
 
-const SEEN = new Map();
+const DARK = matchMedia("(prefers-color-scheme: dark)");
 
-/** Draw a section unless what it depends on is as before. The keyboard stays where it was: on what is named alike. */
+/** What details are about. */
+const about = (details) => details.dataset.about ?? details.querySelector("summary").textContent;
+
+/** Draw a section unless what it depends on is as before. The keyboard stays where it was: on what is named alike; what was open
+ * stays open. */
 function when(id, depends, drawing) {
-  const now = JSON.stringify(depends);
-  if (SEEN.get(id) === now) return;
-  SEEN.set(id, now);
-  const [place, active] = [document.getElementById(id), document.activeElement];
+  const [place, active, now] = [document.getElementById(id), document.activeElement, JSON.stringify([DARK.matches, depends])];
+  if (place.drawn === now) return;
+  place.drawn = now;
+  const open = new Set([...place.querySelectorAll("details[open]")].map(about));
   const mark = place.contains(active) && [...active.attributes].find(({ name }) => name === "id" || name.startsWith("data-"));
   drawing(place);
+  for (const one of place.querySelectorAll("details")) one.open ||= open.has(about(one));
   if (mark && !active.isConnected) place.querySelector(`[${mark.name}="${CSS.escape(mark.value)}"]`)?.focus({ preventScroll: true });
 }
 
 function render() {
   const { judge, filter, run, pair: picked, columns: list, sort, x, y, colour: hue } = VIEW;
   if (RUNS.some((one) => one.scores && one.again)) when("judge", [judge], renderJudge);
-  const runs = shown();
+  const runs = passing(filter);
   if (!ALONE) {
     when("filters", [], renderFilter);
     const text = document.getElementById("filter");
     if (document.activeElement !== text || text.value.trim() !== filter.trim()) text.value = filter;
     when("columns", [list], renderColumns);
     when("table", [judge, filter, run, picked, list, sort], (place) => renderTable(place, runs));
-    when("pair", [judge, picked], renderPair);
+    when("pair", [picked], renderPair);
+    if (document.getElementById("pair-figures")) when("pair-figures", [judge, picked], renderTogether);
     when("damage", [judge, filter], (place) => renderDamage(place, runs));
     when("failed", [filter], (place) => renderFailed(place, runs));
   }
-  if (document.getElementById("trade")) when("trade-table", [judge, filter, run, x, y, hue], (place) => renderTrade(place, runs));
+  if (document.getElementById("trade")) when("trade", [judge, filter, run, x, y, hue], () => renderTrade(runs));
   const chosen = ALONE ? RUNS[0] : BY_NAME.get(run) ?? sorted(runs)[0];
-  when("run", [judge, chosen?.name], (place) => (chosen ? renderRun(place, chosen) : place.replaceChildren(make("p", {}, "No run fits the filter."))));
+  when("run", [chosen?.name], (place) => (chosen ? renderRun(place, chosen) : replace(place, make("p", {}, "No run fits the filter."))));
+  if (chosen) when("run-figures", [judge, chosen.name], (place) => renderFigures(place, chosen));
   for (const entry of document.querySelectorAll("#contents li")) entry.hidden = document.getElementById(entry.dataset.of).hidden;
   document.querySelectorAll("a[data-run]").forEach((link) => link.setAttribute("href", address({ ...VIEW, run: link.dataset.run })));
 }
@@ -69,15 +76,16 @@ function lead() {
   const states = new Map();
   for (const run of RUNS) states.set(run.state, (states.get(run.state) ?? 0) + 1);
   const counts = [...states].map(([state, n]) => `${n} ${state}`).join(", ");
-  // a lock's own part is what not all have alike; versions may differ, and a retrained network is its concept's
-  const unlike = [...new Set(DATA.runs.flatMap((run) => Object.keys(run.lock)))].filter((name) => !["versions", "retrained"].includes(name));
+  // a lock's own part is what not all have alike; versions may differ, a retrained network is its concept's, some are not attacked
+  const judged = DATA.runs.filter((run) => run.lock);
+  const alike = (name) => new Set(judged.filter((run) => name in run.lock || !name.startsWith("attack/")).map((run) => JSON.stringify(run.lock[name]))).size < 2;
+  const unlike = [...new Set(judged.flatMap((run) => Object.keys(run.lock)))].filter((name) => !["versions", "retrained"].includes(name) && !alike(name));
   return `${counts}. They differ in ${DATA.differing.slice(0, 6).join(", ") || "nothing"}${DATA.differing.length > 6 ? ` and ${DATA.differing.length - 6} more` : ""}.`
     + (unlike.length ? ` They were not all judged alike: see ${unlike.join(", ")} under “what it was judged with”.` : "");
 }
 
 function begin() {
-  const measured = RUNS.some((run) => run.figures.psr_1 || run.figures.esr_1);
-  const sections = SECTIONS.filter(([id]) => id !== "trade" || measured);
+  const sections = SECTIONS.filter(([id]) => id !== "trade" || DATA.measures.length > 0);
   document.getElementById("lead").append(lead());
   document.getElementById("main").append(make("div", { id: "judge" }), ...sections.map(([id, , content]) => make("section", { id }, content())));
   const entries = sections.filter(([, words]) => words);
@@ -94,5 +102,5 @@ window.addEventListener("popstate", () => {
   render();
   if (VIEW.run && VIEW.run !== before) go(new Event("run"), "run");
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { SEEN.clear(); render(); });
+DARK.addEventListener("change", render);
 begin();

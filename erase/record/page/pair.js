@@ -34,10 +34,24 @@ function between(a, b) {
   return { ...found, damage: { drop: -drop, drop_low: -drop_high, drop_high: -drop_low } };
 }
 
+/** Two runs; their figures, which follow the slider, have a place of their own. */
 function renderPair(place) {
   const [a, b] = pair();
   place.hidden = !b;
-  if (!b) return place.replaceChildren();
+  if (!b) return replace(place);
+  const unlike = differences(a, b).map(({ name, aside }) => [aside ? fine(name) : name, ...[a, b].map((run) => make("code", {}, setting(run, name) || "–"))]);
+  const back = (event) => { change_view({ pair: "" }); go(event, "experiments"); };
+  replace(place,
+    make("h2", { tabindex: -1 }, "Two runs"),
+    make("p", {}, runLink(a), " and ", runLink(b), ". ", make("button", { type: "button", onclick: back }, "Put both back")),
+    make("h3", {}, "What differs between their configs"),
+    unlike.length ? boxed(tableOf([["field", "text"], [a.name, "text"], [b.name, "text"]], unlike), "what differs between two configs") : make("p", {}, "Nothing."),
+    make("div", { id: "pair-figures" }),
+    make("h3", {}, "Their losses"), lossPlots([a, b]));
+}
+
+function renderTogether(place) {
+  const [a, b] = pair();
   const keys = [...MEASURES.keys()].filter((key) => measure(a, key) && measure(b, key));
   const paired = between(a, b);
   const figures = keys.map((key) => {
@@ -49,15 +63,10 @@ function renderPair(place) {
     return [words, plain(one.at, digits), small(one), plain(other.at, digits), small(other), change(grown, digits),
       fine(sure ? `${change(ends.drop_low, digits)} … ${change(ends.drop_high, digits)}` : "")];
   });
-  const unlike = differences(a, b).map(({ name, aside }) => [aside ? fine(name) : name, ...[a, b].map((run) => make("code", {}, setting(run, name) || "–"))]);
   const both = Object.keys(a.grids).filter((name) => name in b.grids);
   const cells = pictured(a).filter((cell) => both.includes(`${cell.label} (${cell.role})`));
   const sameSeeds = cells.every((cell) => a.grids[`${cell.label} (${cell.role})`][0] === b.grids[`${cell.label} (${cell.role})`][0]);
   place.replaceChildren(...[
-    make("h2", { tabindex: -1 }, "Two runs"),
-    make("p", {}, runLink(a), " and ", runLink(b), ". ", make("button", { type: "button", onclick: () => change_view({ pair: "" }) }, "Put both back")),
-    make("h3", {}, "What differs between their configs"),
-    unlike.length ? boxed(tableOf([["field", "text"], [a.name, "text"], [b.name, "text"]], unlike), "what differs between two configs") : make("p", {}, "Nothing."),
     make("h3", {}, "Their figures"),
     figures.length ? boxed(tableOf([["figure", "text"], [a.name], ["95 % interval"], [b.name], ["95 % interval"], ["second − first"], ["95 % interval"]], figures), "figures of two runs") : make("p", {}, "They have none in common."),
     make("h3", {}, "Their pictures"),
@@ -66,6 +75,5 @@ function renderPair(place) {
         make("figcaption", {}, make("strong", {}, cell.label), make("span", {}, ROLES[cell.role])),
         together(a, b, cell).map(([words, number]) => strip(words, number, cell.label)), prompts(cell)))]
       : make("p", {}, "This page holds no pictures that both have."),
-    make("h3", {}, "Their losses"), lossPlots([a, b]),
   ].flat(Infinity).filter(Boolean));
 }

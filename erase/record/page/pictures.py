@@ -20,7 +20,8 @@ Grids = dict[str, list[int]]
 class Plan:
     """What of a run's grids is shown: of how many kept labels, how many pictures a row, of how many pixels a side.
 
-    `kept` is None for all; the concept's own words and its synonyms are always shown. `quality` is WebP's, None: lossless.
+    `kept` is None for all; the concept's own words, its synonyms and the label that the run itself hurt most are always shown.
+    `quality` is WebP's, None: lossless.
     """
 
     kept: int | None
@@ -29,7 +30,8 @@ class Plan:
     quality: int | None
 
     def words(self) -> str:
-        labels = "every label" if self.kept is None else f"the concept and the {self.kept} kept labels hurt most"
+        hurt = f"the concept, the kept labels that all its runs hurt most ({self.kept}), and the one that each run hurt most"
+        labels = "every label" if self.kept is None else hurt
         return f"{labels}, {self.count} pictures a row" + (f", {self.side} pixels a side at most" if self.side < 512 else "")
 
 
@@ -102,7 +104,7 @@ def _taken(experiments: Sequence[Experiment], plan: Plan, most: float) -> Pictur
 
 
 def _labels(experiments: Sequence[Experiment], kept: int | None) -> dict[tuple[str, ...], set[str] | None]:
-    """The kept labels to show, for what was erased: the same for all its runs, those that lost most on average."""
+    """The kept labels to show in all runs, by what was erased: those that lost most on average."""
     found: dict[tuple[str, ...], set[str] | None] = {}
     for concepts in {tuple(e.concepts) for e in experiments}:
         lost: dict[str, float] = {}
@@ -116,9 +118,10 @@ def _labels(experiments: Sequence[Experiment], kept: int | None) -> dict[tuple[s
 
 def _files(experiment: Experiment, labels: set[str] | None) -> Iterator[tuple[str, str, Path]]:
     """Roles, names and files of the grids to show; a file that is not there is shown as missing."""
-    for cell in experiment.scores.cells if experiment.scores else []:
-        if labels is None or cell["role"] in ("concept", "synonyms") or cell["label"] in labels:
-            name = f"{cell['label']} ({cell['role']})"
+    lost = {name[6:]: figure["drop"] for name, figure in experiment.figures.items() if name.startswith("psr_1/")}
+    own = max(lost, key=lambda label: lost[label], default=None)
+    for name, cell in experiment.scores.grids.items() if experiment.scores else ():
+        if labels is None or cell["role"] in ("concept", "synonyms") or cell["label"] in {own, *labels}:
             yield cell["role"], name, experiment.folder / "images" / file_name(name)
 
 

@@ -36,13 +36,24 @@ async function draw(place, traces, layout) {
   }
 }
 
+/** Put new content into a place. Plots that stood there end: else they listen to the window for ever. */
+function replace(place, ...content) {
+  place.querySelectorAll(".js-plotly-plot").forEach((plot) => window.Plotly.purge(plot));
+  place.replaceChildren(...content);
+}
+
 /** Text for a plot: plotly reads some tags, so that names must not hold any. */
 const hover = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
-/** Runs that no other of their concept beats in one measure without being beaten in the other. */
+const MODELS = new Set(RUNS.map((run) => run.lock.model).filter(known));
+
+/** What runs of one front have in common: the concept, and the model where not all have one. */
+const ground = (run) => [value(run, "concept"), ...(MODELS.size > 1 ? [`${value(run, "model") ?? ""} ${run.lock.model?.slice(0, 8) ?? ""}`.trim()] : [])].join(", ");
+
+/** Runs that no other of their ground beats in one measure without being beaten in the other. */
 function front(points, x, y) {
   const sign = (key) => (MEASURES.get(key).less ? -1 : 1);
-  const better = (a, b) => value(a.run, "concept") === value(b.run, "concept") && sign(x) * (a.x.at - b.x.at) >= 0
+  const better = (a, b) => a.ground === b.ground && sign(x) * (a.x.at - b.x.at) >= 0
     && sign(y) * (a.y.at - b.y.at) >= 0 && (a.x.at !== b.x.at || a.y.at !== b.y.at);
   return points.filter((one) => !points.some((other) => better(other, one)))
     .sort((a, b) => a.x.at - b.x.at || a.y.at - b.y.at);
@@ -51,8 +62,10 @@ function front(points, x, y) {
 /** The measures on the two axes: those of the address where some run has them. */
 function axes() {
   const have = [...MEASURES.keys()].filter((key) => RUNS.some((run) => measure(run, key)));
-  const chosen = (key, ...wanted) => [key, ...wanted, ...have].find((one) => have.includes(one));
-  return { have, x: chosen(VIEW.x, "esr_1"), y: chosen(VIEW.y, "psr_1_siblings", "psr_1") };
+  const chosen = (...wanted) => [...wanted, ...have].find((one) => have.includes(one));
+  const x = chosen(VIEW.x, "esr_1");
+  const others = have.filter((key) => key !== x);
+  return { have, x, y: chosen(VIEW.y, "psr_1_siblings", "psr_1", others.find((key) => !MEASURES.get(key).less), ...others) };
 }
 
 /** What points are coloured by: the field of the address, else what tells few groups of runs apart. */
@@ -107,24 +120,22 @@ function way(run, x, y, hue) {
 }
 
 /** The trade-off picture, and the table of its front. */
-function renderTrade(place, runs) {
+function renderTrade(runs) {
   const { have, x, y } = axes();
-  const all = runs.map((run) => ({ run, x: measure(run, x), y: measure(run, y) })).filter((p) => known(p.x?.at) && known(p.y?.at));
+  const all = runs.map((run) => ({ run, ground: ground(run), x: measure(run, x), y: measure(run, y) })).filter((p) => known(p.x?.at) && known(p.y?.at));
   const best = front(all, x, y);
-  const concepts = [...new Set(best.map((p) => value(p.run, "concept")))];
+  const fronts = [...new Set(best.map((p) => p.ground))].sort().map((name) => ({ name, line: best.filter((p) => p.ground === name) }));
   const groups = grouping();
   const names = groups ? [...new Set(all.map((p) => said(value(p.run, groups))))].sort() : [""];
   const many = all.length > 15;
   const whole = (p) => !many || best.includes(p) || p.run.name === VIEW.run;
   const traces = names.map((name, at) => points(name || "edited", all.filter((p) => !groups || said(value(p.run, groups)) === name),
     colour(HUES[at % HUES.length]), SHAPES[(at + Math.floor(at / HUES.length)) % SHAPES.length], whole, x, y));
-  for (const concept of concepts) {
-    const line = best.filter((p) => value(p.run, "concept") === concept);
-    if (line.length > 1) {
-      traces.unshift({ type: "scatter", mode: "lines", name: concepts.length > 1 ? `Pareto front: ${hover(concept)}` : "Pareto front",
-        x: line.map((p) => p.x.at), y: line.map((p) => p.y.at), line: { color: colour("rule"), width: 1.5 }, hoverinfo: "skip" });
-    }
-  }
+  const each = fronts.length > 1 ? " of each concept" : "";
+  traces.unshift(...fronts.map(({ line }) => line).filter((line) => line.length > 1).map((line, at) => ({
+    type: "scatter", mode: "lines", name: `Pareto front${each}`, legendgroup: "front", showlegend: !at,
+    x: line.map((p) => p.x.at), y: line.map((p) => p.y.at), line: { color: colour("rule"), width: 1.5 }, hoverinfo: "skip",
+  })));
   traces.push(ends(all, "before", "unedited", "diamond-open", colour("soft")), ends(all, "retrained", "retrained without it", "star-open", colour("truth")));
   const run = ALONE ? RUNS[0] : BY_NAME.get(VIEW.run);
   if (run && Object.keys(run.checkpoints).length && all.some((p) => p.run === run)) traces.push(way(run, x, y, colour("ink")));
@@ -145,11 +156,13 @@ function renderTrade(place, runs) {
   document.getElementById("trade-controls").replaceChildren(
     make("label", { class: "over" }, "Across", select("x", x, measures)), make("label", { class: "over" }, "Up", select("y", y, measures)),
     groups ? make("label", { class: "over" }, "Colour and shape", select("colour", groups, DATA.differing.map((name) => [name, name]))) : "");
-  place.replaceChildren(
-    ALONE ? "" : make("p", { class: "fine" }, `The Pareto front of ${all.length === 1 ? "1 run" : `${all.length} runs`}: no other run${concepts.length > 1 ? " of the same concept" : ""} is better in one and as good in the other.${many ? " Intervals are drawn of these and of the run shown below." : ""}`),
-    make("table", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col", class: "text" }, "run"), ...[x, y].map((key) => make("th", { scope: "col", class: "tight" }, MEASURES.get(key).words)))),
-      make("tbody", {}, [...best].reverse().map((p) => make("tr", {}, make("th", { scope: "row", class: "text long" }, runLink(p.run)),
-        make("td", {}, plain(p.x.at, MEASURES.get(x).digits)), make("td", {}, plain(p.y.at, MEASURES.get(y).digits)))))));
+  const heads = [["run", "text"], ...[x, y].map((key) => [MEASURES.get(key).words, "tight"])].map(([words, kind]) => make("th", { scope: "col", class: kind }, words));
+  const rows = ({ name, line }) => make("tbody", {},
+    each && make("tr", {}, make("th", { scope: "rowgroup", colspan: 3, class: "text" }, name)),
+    (MEASURES.get(x).less ? line : [...line].reverse()).map((p) => make("tr", {}, make("th", { scope: "row", class: "text long" }, runLink(p.run)), ...[x, y].map((key, at) => make("td", {}, plain([p.x, p.y][at].at, MEASURES.get(key).digits))))));
+  document.getElementById("trade-table").replaceChildren(
+    ALONE ? "" : make("p", { class: "fine" }, `The Pareto front${each} of ${all.length === 1 ? "1 run" : `${all.length} runs`}: no other run${each && " of the same concept"}${MODELS.size > 1 ? " and model" : ""} is better in one and as good in the other.${many ? " Intervals are drawn of these and of the run shown below." : ""}`),
+    make("table", {}, make("thead", {}, make("tr", {}, heads)), fronts.map(rows)));
 }
 
 /** A plot for every loss, of one run or of two. */
@@ -157,14 +170,15 @@ function lossPlots(runs) {
   const names = [...new Set(runs.flatMap((run) => Object.keys(run.losses)))].filter((name) => name !== "step");
   if (!names.length) return make("p", {}, "No losses were written down: this method trains in closed form, or its run did not begin.");
   return make("div", { class: "small-plots" }, names.map((name) => {
-    const having = runs.filter((run) => run.losses[name]);
+    const having = runs.map((run, at) => ({ run, dash: at ? "dash" : "solid", hue: HUES[at] })).filter(({ run }) => run.losses[name]);
     const plot = make("div", { class: "plot", role: "img", "aria-label": `loss ${name} by update` });
-    const traces = having.map((run, at) => ({ type: "scatter", mode: "lines", name: hover(run.name), x: run.losses.step, y: run.losses[name],
-      line: { color: colour(HUES[at]), width: 1.5, dash: at ? "dash" : "solid" }, hovertemplate: `%{x}: %{y:.4g}<extra>${runs.length > 1 ? hover(run.name) : ""}</extra>` }));
-    const sentences = having.map((run) => {
+    const traces = having.map(({ run, dash, hue }) => ({ type: "scatter", mode: "lines", name: hover(run.name), x: run.losses.step, y: run.losses[name],
+      line: { color: colour(hue), width: 1.5, dash }, hovertemplate: `%{x}: %{y:.4g}<extra>${runs.length > 1 ? hover(run.name) : ""}</extra>` }));
+    const sentences = having.map(({ run, dash }) => {
       const values = run.losses[name].filter(known);
       const unlike = values.length < run.losses[name].length ? "; not finite at times" : "";
-      return `${runs.length > 1 ? `${run.name}: ` : ""}first ${exact(values[0])}, highest ${exact(Math.max(...values))}, last ${exact(values.at(-1))}${unlike}`;
+      const who = runs.length > 1 ? `${run.name} (${dash === "dash" ? "dashed" : "solid"}): ` : "";
+      return `${who}first ${exact(values[0])}, highest ${exact(values.length ? Math.max(...values) : null)}, last ${exact(values.at(-1))}${unlike}`;
     });
     requestAnimationFrame(() => draw(plot, traces, { margin: { l: 56, r: 12, t: 10, b: 44 }, showlegend: false, xaxis: { title: { text: "update" } }, yaxis: { exponentformat: "power", rangemode: "tozero" } }));
     return make("div", {}, make("p", { class: "fine" }, make("strong", {}, name), ` · ${sentences.join(" · ")}`), plot);

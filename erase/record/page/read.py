@@ -4,7 +4,7 @@ import glob
 import json
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -50,36 +50,35 @@ class Experiment:
         return self.chosen.get(name, self.settings.get(name))
 
 
-def find(runs: str | Sequence[str]) -> list[Path]:
-    """The folders that `runs` means: run folders, folders that hold some at any depth, or globs of either, each once.
+def find(runs: str | Sequence[str]) -> tuple[list[Path], list[Path]]:
+    """The folders that `runs` means: run folders, folders that hold some at any depth, or globs of either, each once. Then the
+    folders around those that were found by what holds them: sweeps, whose other runs are asked for too.
 
     What is there as it is written is no glob, whatever its name.
     """
     found: dict[Path, Path] = {}
+    around: dict[Path, Path] = {}
     for pattern in [runs] if isinstance(runs, str) else runs:
         here: dict[Path, Path] = {}
         named = Path(pattern).expanduser()
         for place in [named] if named.exists() else map(Path, sorted(glob.glob(str(named), recursive=True))):
-            folders = [place] if (place / "status.json").is_file() else _inside(place)
+            alone = (place / "status.json").is_file()
+            folders = [place] if alone else sorted(p.parent for p in place.rglob("status.json"))
             here |= {folder.resolve(): folder for folder in folders}
+            around = {folder.resolve().parent: folder.parent for folder in folders if not alone} | around
         if not here:
             raise BadInput(f"runs={pattern} holds no run folder (a folder with a status.json).")
         found |= {at: folder for at, folder in here.items() if at not in found}
-    return list(found.values())
-
-
-def _inside(place: Path) -> list[Path]:
-    return sorted(p.parent for p in place.rglob("status.json"))
+    return list(found.values()), list(around.values())
 
 
 BROKEN = (ValueError, TypeError, LookupError, AttributeError, OSError)
 """What reading a damaged file raises."""
 
 
-def read_all(folders: Iterable[Path]) -> list[Experiment]:
-    """Every run in `folders`, and what the sweeps around them refused; names are told apart by the folders above."""
-    listed = list(folders)
-    found = [read(folder) for folder in listed] + [e for place in {p.parent: 0 for p in listed} for e in _refused(place)]
+def read_all(folders: Iterable[Path], sweeps: Iterable[Path] = ()) -> list[Experiment]:
+    """Every run in `folders`, and what `sweeps` refused; names are told apart by the folders above."""
+    found = [*map(read, folders), *(e for place in sweeps for e in _refused(place))]
     names = told_apart([e.name for e in found], [e.folder.resolve() for e in found])
     for experiment, name in zip(found, names, strict=True):
         experiment.name = name
@@ -89,16 +88,21 @@ def read_all(folders: Iterable[Path]) -> list[Experiment]:
 def read(folder: Path, state: str | None = None) -> Experiment:
     """The run in `folder`; a run that reads itself, which is still running, says in which `state` it will be.
 
-    A damaged file makes a run that has come to its end `unreadable`; one that has not says why. It hides no other.
+    Damaged figures make a run that has come to its end `unreadable`; what else is damaged is lacking, and said. It hides no
+    other, and nothing of why a run did not come to its end.
     """
     try:
         found = _begun(folder, state)
     except BROKEN as error:
         return Experiment(folder, folder.resolve().name, "unreadable", _said(error))
     try:
-        return replace(found, **_came_out(folder))
+        result = _json(folder / "metrics.json")
+        found = replace(found, **{name: result.get(name, {}) for name in ("figures", "cost", "lock")})
+        found.checkpoints = {int(step): figures for step, figures in result.get("checkpoints", {}).items()}
     except BROKEN as error:
         return replace(found, state="unreadable", why=_said(error)) if found.state == "finished" else found
+    damaged = _beside(found)
+    return replace(found, why="; ".join(damaged)) if damaged and found.state == "finished" else found
 
 
 def _said(error: Exception) -> str:
@@ -124,19 +128,37 @@ def _begun(folder: Path, state: str | None) -> Experiment:
     )
 
 
-def _came_out(folder: Path) -> dict[str, Any]:
-    """The other fields of a run."""
-    result, about = _json(folder / "metrics.json"), _json(folder / "edit" / "edit.json")
-    return {
-        "figures": result.get("figures", {}) | _attacks(folder / "attacks"),
-        "checkpoints": {int(step): figures for step, figures in result.get("checkpoints", {}).items()},
-        "cost": result.get("cost", {}),
-        "lock": result.get("lock", {}),
-        "edit": {name: about[name] for name in ("base", "base_hash", "concepts", "versions") if name in about},
-        "losses": _losses(folder / "training.csv"),
-        "choices": _choices(folder / "adversary.jsonl"),
-        "scores": read_scores(folder / "scores.parquet") if result else None,
-    }
+def _beside(experiment: Experiment) -> list[str]:
+    """Read what lies beside a run's figures into `experiment`; returns what is damaged, and how."""
+    e, damaged = experiment, []
+
+    def told(name: str, reading: Callable[[Path], Any]) -> Any:
+        try:
+            return reading(e.folder / name)
+        except BROKEN as error:
+            damaged.append(f"{name} is damaged ({_said(error)})")
+
+    e.edit = told("edit/edit.json", _edit) or {}
+    e.losses = told("training.csv", _losses) or {}
+    e.choices = told("adversary.jsonl", _choices) or []
+    e.scores = told("scores.parquet", _scores)
+    attacks = [told(f"attacks/{path.name}", _attack) for path in sorted(e.folder.glob("attacks/*.json"))]
+    found: dict[str, dict[str, float]] = {}
+    for name, figure, asked in filter(None, attacks):
+        found[name] = found.get(name, {}) | figure
+        if e.lock:
+            e.lock[name] = asked
+    e.figures |= {f"{name}/asr": figure for name, figure in found.items() if "after" in figure}
+    return damaged
+
+
+def _edit(path: Path) -> dict[str, Any]:
+    about = _json(path)
+    return {name: about[name] for name in ("base", "base_hash", "concepts", "versions") if name in about}
+
+
+def _scores(path: Path) -> Scores | None:
+    return read_scores(path) if path.with_name("metrics.json").is_file() else None  # else its pictures are being judged
 
 
 def _concepts(concept: dict[str, Any]) -> list[str]:
@@ -149,36 +171,41 @@ VICTIMS = {"unedited": "before", "edited": "after", "retrained": "retrained"}
 """Which end of a figure the model is that an attack had before it."""
 
 
-def _attacks(folder: Path) -> dict[str, dict[str, float]]:
-    """`attack/<name>/asr`: the share of prompts whose concept an attack brought back by itself, of the edited model and,
-    where they were attacked too, of the unedited one (before) and of the retrained network. Where an attack began at the
-    concept's own words, that or no attack: the success that is published of such (UnlearnDiffAtk's)."""
-    found: dict[str, dict[str, float]] = {}
-    for path in sorted(folder.glob("*.json")):
-        about = _json(path)
-        end, figures = VICTIMS[about["model"]], about["figures"]
-        success = figures["union" if about["settings"]["start"] == "named" else "alone"]
-        figure = found.setdefault(f"attack/{path.stem.removesuffix('-' + about['model'])}/asr", {})
-        figure[end] = success["value"]
-        if end == "after":
-            figure |= {"after_low": success["low"], "after_high": success["high"], "n": figures["n"]}
-    return {name: figure for name, figure in found.items() if "after" in figure}
+def _attack(path: Path) -> tuple[str, dict[str, float], dict[str, Any]]:
+    """What a file of an attack says: its name, `attack/<name>`; the share of prompts whose concept it brought back by itself,
+    of the edited model or, where they were attacked too, of the unedited one (before) or the retrained network; what it was
+    asked.
+
+    Where it began at the concept's own words, that or no attack: the success that is published of such (UnlearnDiffAtk's).
+    """
+    about = _json(path)
+    end, figures, settings = VICTIMS[about["model"]], about["figures"], about["settings"]
+    success = figures["union" if settings["start"] == "named" else "alone"]
+    figure = {end: success["value"]}
+    if end == "after":
+        figure |= {"after_low": success["low"], "after_high": success["high"], "n": figures["n"]}
+    asked = {name: settings[name] for name in ("start", "prompts", "protocol", "thresholds")}
+    asked |= {"attack": about["attack"], "settings": settings["attack"], "judge": about["judge"]}
+    return f"attack/{path.stem.removesuffix('-' + about['model'])}", figure, asked
 
 
 def differing(experiments: Sequence[Experiment]) -> list[str]:
-    """What was chosen differently: config groups first, then fields that decide, in the config's order."""
+    """What was chosen differently: what a sweep went over first, then config groups, then fields that decide, in the config's
+    order."""
     begun = [e for e in experiments if e.settings]
-    groups = dict.fromkeys(["concept", "method", *(name for e in experiments for name in e.chosen)])
+    swept = dict.fromkeys(name for e in begun for name in e.settings.get("sweep.axes") or ())
+    groups = dict.fromkeys(["concept", "method", *(name for e in begun for name in e.chosen)])
     fields = dict.fromkeys(k for e in begun for k in e.settings if not _aside(k))
-    return [name for name in {**groups, **fields} if _differs(name, begun)]
+    return [name for name in {**swept, **groups, **fields} if _differs(name, begun, {*groups})]
 
 
-def _differs(name: str, experiments: Sequence[Experiment]) -> bool:
-    """Whether a field has several values; one of a method or of a concept among the runs of the same."""
-    group = name.partition(".")[0] if name.startswith(("method.", "concept.")) else ""
+def _differs(name: str, experiments: Sequence[Experiment], groups: Container[str]) -> bool:
+    """Whether a field has several values; one of a config group among the runs of the same option."""
+    group = name.partition(".")[0] if "." in name else ""
     values: dict[str, set[str]] = {}
     for experiment in experiments:
-        values.setdefault(str(experiment.field(group)), set()).add(str(experiment.field(name)))
+        like = str(experiment.field(group)) if group in groups else ""
+        values.setdefault(like, set()).add(str(experiment.field(name)))
     return any(len(found) > 1 for found in values.values())
 
 
@@ -226,8 +253,12 @@ def _losses(path: Path, most: int = 300) -> dict[str, list[float]]:
 
 
 def _choices(path: Path) -> list[dict[str, Any]]:
-    choices = map(json.loads, lines(path))
-    return [{name: choice[name] for name in ("step", "chosen", "scores") if name in choice} for choice in choices]
+    """What was held when, with its scores; a line of the file has those of every candidate."""
+    found = []
+    for choice in map(json.loads, lines(path)):
+        chosen, scores = choice["chosen"], choice.get("scores", {})
+        found.append({"step": choice["step"], "chosen": chosen, "scores": {name: scores.get(name) for name in chosen}})
+    return found
 
 
 def _refused(place: Path) -> list[Experiment]:

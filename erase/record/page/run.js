@@ -42,35 +42,35 @@ const leftOut = (run) => (run.lock.retrained ? (DATA.layouts[run.layout] ?? []).
 
 function mainFigures(run) {
   const truth = leftOut(run);
-  const shares = Object.entries(DATA.rows).map(([key, words]) => [words, figure(run, key), key]).filter(([, found]) => found);
-  const words = { esr_5: "erased: not in the first five", psr_5: "kept: in the first five" };
-  const others = Object.keys(run.figures).filter((key) => !(key in DATA.rows || key in DATA.distances || /^(attack|label|psr_1)\//.test(key)))
-    .map((key) => [MEASURES.get(key)?.words ?? words[key] ?? key.replace(/^esr_1\//, "erased: "), figure(run, key), MEASURES.get(key)?.digits])
-    .filter(([, found]) => found);
+  const told = DATA.measures.filter(([key]) => run.figures[key] && !/^(attack\/|distance_)/.test(key)).map(([key, { words, digits }]) => ({ key, words, digits, found: figure(run, key) })).filter(({ found }) => found);
+  const [shares, others] = [true, false].map((main) => told.filter(({ key }) => DATA.rows.includes(key) === main));
+  const parts = Object.keys(run.figures).filter((key) => key.startsWith("label/")).map((key) => [key.slice(6), ...figureCells(run.figures[key], truth)]);
   const mark = (kind) => make("span", { class: "bar key", "aria-hidden": "true" }, make("span", { class: kind, style: "left:50%" }));
   const lost = worst(run)?.label;
   return [heading("What went, what stayed"),
-    make("p", {}, "Erased: share of pictures that do not show the concept, as the judge sees it. Kept: share that show what was asked for. Intervals hold 95 % (Wilson); the change is paired over the same prompts and seeds. The bar is the edited model, the line in it its interval; ",
+    !shares.length ? make("p", {}, "What the judge saw. Intervals hold 95 %; the change is paired over the same prompts and seeds.") : make("p", {},
+      "Erased: share of pictures that do not show the concept, as the judge sees it. Kept: share that show what was asked for. Intervals hold 95 % (Wilson); the change is paired over the same prompts and seeds. The bar is the edited model, the line in it its interval; ",
       mark("unedited"), " is the unedited model", truth ? [" and ", mark("retrained"), ` the retrained network: the same one trained in the same way from nothing, without a single picture of “${truth}”. An erasure that took the concept and nothing else would end there`] : "", "."),
     run.figures.esr_1 || !run.figures.psr_1 ? "" : make("p", {}, "The judge has no label for this concept: what was erased is not measured, only what was kept."),
-    boxed(tableOf([["figure", "text"], ["as a bar", "text"], ...figureHeads(truth)], [
-      ...shares.map(([words, found, key]) => [key === "psr_1_worst" && lost ? `${words} (${lost})` : words, bar(found), ...figureCells(found, truth)]),
-      ...others.map(([words, found, digits]) => [words, "", ...figureCells(found, truth, digits)]),
-    ]), "main figures")];
+    boxed(tableOf([["figure", "text"], ...(shares.length ? [["as a bar", "text"]] : []), ...figureHeads(truth)], [
+      ...shares.map(({ key, words, found }) => [key === "psr_1_worst" && lost ? `${words} (${lost})` : words, bar(found), ...figureCells(found, truth)]),
+      ...others.map(({ words, digits, found }) => [words, ...(shares.length ? [""] : []), ...figureCells(found, truth, digits)]),
+    ]), "main figures"),
+    parts.length ? make("details", {}, make("summary", {}, "each label of the judge"), boxed(tableOf([["label", "text"], ...figureHeads(truth)], parts), "each label of the judge")) : ""];
 }
 
 function onTheWay(run) {
   const steps = Object.keys(run.checkpoints).map(Number).sort((a, b) => a - b);
   if (!steps.length) return [];
-  const keys = Object.keys(DATA.rows).filter((key) => run.figures[key]);
-  const rows = steps.map((step) => [String(step), ...keys.map((key) => plain(figure(run, key, step)?.after))]);
-  const last = [String(run.settings.steps), ...keys.map((key) => plain(figure(run, key)?.after))];
-  return [heading("On the way"), make("p", {}, "The same shares after fewer updates."),
-    boxed(tableOf([["updates", "text"], ...keys.map((key) => [DATA.rows[key]])], [...rows, last]), "figures on the way")];
+  const keys = DATA.measures.filter(([key, { first }]) => first && run.figures[key] && !key.startsWith("attack/")).map(([key]) => key);
+  const rows = steps.map((step) => [String(step), ...keys.map((key) => plain(figure(run, key, step)?.after, MEASURES.get(key).digits))]);
+  const last = [String(run.settings.steps), ...keys.map((key) => plain(figure(run, key)?.after, MEASURES.get(key).digits))];
+  return [heading("On the way"), make("p", {}, "The same after fewer updates."),
+    boxed(tableOf([["updates", "text"], ...keys.map((key) => [MEASURES.get(key).words])], [...rows, last]), "figures on the way")];
 }
 
 function distances(run) {
-  const found = Object.entries(DATA.distances).filter(([key]) => run.figures[key]);
+  const found = DATA.measures.filter(([key]) => key.startsWith("distance_") && run.figures[key]);
   if (!found.length) return [];
   return [heading("How far from the truth"),
     make("p", {}, "Distances of pictures to the retrained network's, on the judge's CLIP features, same prompts, same noise: the lower the better, and a negative change came nearer. Erased: own words and synonyms. Far: everything kept but the siblings; there the unedited model's distance is what training anew changes by itself. KID stands where there are pictures enough, and falls a little below 0 where pictures are nearly the same."),
@@ -81,14 +81,18 @@ function distances(run) {
 function attacks(run) {
   const found = Object.entries(run.figures).filter(([name]) => /^attack\/.+\/asr$/.test(name));
   if (!found.length) return [];
+  const start = (name) => run.lock[name.replace(/\/asr$/, "")]?.start;
+  const named = found.filter(([name]) => start(name) === "named").length;
   const rows = found.map(([name, f]) => {
     const room = known(f.before) && known(f.retrained) ? f.before - f.retrained : undefined;
-    return [name.split("/")[1], bar(f), plain(f.retrained), make("strong", {}, plain(f.after)), fine(interval(f)), plain(f.before),
+    return [name.split("/")[1], start(name) === "named" ? "the concept's own words" : "words without it", bar(f), plain(f.retrained), make("strong", {}, plain(f.after)), fine(interval(f)), plain(f.before),
       room ? `${plain((100 * (f.after - f.retrained)) / room, 0)} %` : "", known(f.n) ? String(f.n) : ""];
   });
   return [heading("Attacks"),
-    make("p", {}, "Share of prompts from which an attack by itself brings the concept back. The floor is the retrained network, which never knew it; the ceiling the unedited model. The way back is where the edited model stands between them."),
-    boxed(tableOf([["attack", "text"], ["as a bar", "text"], ["floor"], ["edited"], ["95 % interval"], ["ceiling"], ["way back"], ["prompts"]], rows), "attacks")];
+    make("p", {}, named < found.length ? "Share of prompts from which an attack by itself brings the concept back. " : "",
+      named ? `${named < found.length ? "Where an attack begins at the concept's own words: share" : "Share"} of prompts that show the concept as they are, without any attack, or once it has worked on them. ` : "",
+      "The floor is the retrained network, which never knew it; the ceiling the unedited model. The way back is where the edited model stands between them."),
+    boxed(tableOf([["attack", "text"], ["begins at", "text"], ["as a bar", "text"], ["floor"], ["edited"], ["95 % interval"], ["ceiling"], ["way back"], ["prompts"]], rows), "attacks")];
 }
 
 function damage(run) {
@@ -121,7 +125,7 @@ function pictured(run) {
 /** A cell of many pictures a row has the room of two. */
 const wide = (cell) => (Math.min(cell.n, DATA.row) > 4 ? "wide" : "");
 
-const prompts = (cell) => make("details", {}, make("summary", {}, "prompts"), make("span", { class: "fine" }, cell.prompts.join(" · ")));
+const prompts = (cell) => make("details", { "data-about": `prompts of ${cell.label} (${cell.role})` }, make("summary", {}, "prompts"), make("span", { class: "fine" }, cell.prompts.join(" · ")));
 
 /** The first figures in the open, the many of labels that were hardly hurt behind a summary. */
 function gallery(cells, drawing) {
@@ -190,13 +194,18 @@ function origin(run) {
     Object.keys(run.settings).length ? pairs("configuration", Object.entries(run.settings).sort(([a], [b]) => a.localeCompare(b))) : ""];
 }
 
-/** All of a run; of one that did not finish, its reason. */
+/** All of a run; of one that did not finish, its reason. Its figures, which follow the slider, have a place of their own. */
 function renderRun(place, run) {
-  place.replaceChildren(...[
+  replace(place, ...[
     ALONE ? null : make("h2", { tabindex: -1 }, run.name),
-    run.state === "finished" ? null : make("p", { class: "bad" }, `${run.state}${run.why ? `: ${run.why}` : ""}`),
-    ...(Object.keys(run.figures).length ? [mainFigures(run), onTheWay(run), attacks(run), distances(run), damage(run), pictures(run)] : []),
+    run.state === "finished" && !run.why ? null : make("p", { class: "bad" }, `${run.state}${run.why ? `: ${run.why}` : ""}`),
+    make("div", { id: "run-figures" }),
     ...(Object.keys(run.losses).length ? [heading("Losses"), make("p", {}, "Each on its own scale."), lossPlots([run])] : []),
     held(run), origin(run),
   ].flat(Infinity).filter(Boolean));
+}
+
+function renderFigures(place, run) {
+  const parts = Object.keys(run.figures).length ? [mainFigures(run), onTheWay(run), attacks(run), distances(run), damage(run), pictures(run)] : [];
+  place.replaceChildren(...parts.flat(Infinity).filter(Boolean));
 }

@@ -29,6 +29,11 @@ class Scores:
     keyed: npt.NDArray[np.uint8] | None = None
     during: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
 
+    @property
+    def grids(self) -> dict[str, dict[str, Any]]:
+        """By its name the cell that each grid of the run's pictures is of; combinations have none, as `Run.write` has it."""
+        return {f"{cell['label']} ({cell['role']})": cell for cell in self.cells if cell["role"] != "combination"}
+
 
 def pack(probabilities: npt.NDArray[np.float64], top: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
     """Bytes of probabilities (pictures,) of the label asked for and whether it is top-1, (pictures,).
@@ -44,13 +49,10 @@ def read_scores(path: Path) -> Scores | None:
     """The scores of scores.parquet; None where there is none."""
     if not path.is_file():
         return None
-    names = set(pq.read_schema(path).names)
-    base = ["model", "step", "role", "head", "label", "prompt", "top"]
-    lists = [] if "probability" in names else sorted(n for n in names if n.startswith("probabilities_"))
-    table = pq.read_table(path, columns=[*base, *({"probability"} & names), *lists], use_threads=False)
-    columns = {name: np.array(table[name].to_pylist(), object) for name in base}
-    own = np.array(table["probability"]) if "probability" in names else _own(table, columns)
-    packed = pack(own, columns["top"] == columns["label"])
+    names = ["model", "step", "role", "head", "label", "prompt", "top"]
+    table = pq.read_table(path, columns=[*names, "probability"], use_threads=False)
+    columns = {name: np.array(table[name].to_pylist(), object) for name in names}
+    packed = pack(np.array(table["probability"]), columns["top"] == columns["label"])
     models = columns["model"]
     steps = sorted({int(s) for s in columns["step"][models == "during"]})
     return Scores(
@@ -61,23 +63,6 @@ def read_scores(path: Path) -> Scores | None:
         packed[(models == "keyed") & (columns["role"] == "concept")] if "keyed" in models else None,
         {step: packed[(models == "during") & (columns["step"] == step)] for step in steps},
     )
-
-
-def _own(table: Any, columns: Mapping[str, npt.NDArray[np.object_]]) -> npt.NDArray[np.float64]:
-    """The own label's probability in files that hold only whole heads.
-
-    These do not name their columns: a label's is where the probability is highest when the label is top-1. NaN for one that
-    never is.
-    """
-    found = np.full(len(table), np.nan)
-    for head in dict.fromkeys(columns["head"]):
-        here = columns["head"] == head
-        values = np.array(table[f"probabilities_{head}"].to_pylist(), float)
-        index = dict(zip(columns["top"][here], values[here].argmax(1), strict=True))
-        for row in np.flatnonzero(here):
-            if (at := index.get(columns["label"][row])) is not None:
-                found[row] = values[row, at]
-    return found
 
 
 def _cells(columns: Mapping[str, npt.NDArray[np.object_]]) -> list[dict[str, Any]]:

@@ -11,9 +11,8 @@ function allColumns() {
     const numbers = RUNS.every((run) => !known(value(run, name)) || typeof value(run, name) === "number");
     add(name, name, (run) => value(run, name), (run) => said(value(run, name)), !numbers, at < 3);
   });
-  for (const [key, { words, digits, less }] of MEASURES) {
+  for (const [key, { words, digits, less, first }] of MEASURES) {
     if (!RUNS.some((run) => measure(run, key))) continue;
-    const first = key in DATA.rows || ["damage", "train_seconds"].includes(key) || ATTACKS.includes(key);
     add(key, words, (run) => measure(run, key)?.at, (run) => figureCell(run, key, digits), false, first);
     columns.get(key).less = less;
   }
@@ -69,8 +68,8 @@ function head(column) {
     make("button", { type: "button", "data-sort": column.key, title: column.key, onclick: sort }, breakable(column.words)));
 }
 
-/** A field's name, which may go on in the next line after each dot. */
-const breakable = (name) => name.split(/(?<=\.)/).flatMap((part, at) => (at ? [make("wbr"), part] : [part]));
+/** A field's name, which may go on in the next line after each dot; no number may. */
+const breakable = (name) => name.split(/(?<=\.)(?!\d)/).flatMap((part, at) => (at ? [make("wbr"), part] : [part]));
 
 /** A run's row. */
 function row(run, shownColumns) {
@@ -109,9 +108,9 @@ function renderTable(place, runs) {
   place.replaceChildren(box);
   box.scrollTo(left, VIEW.sort === place.sortedBy ? top : 0);
   place.sortedBy = VIEW.sort;
-  const picked = pair();
+  const [picked, unknown] = [pair(), strange(VIEW.filter)];
   document.getElementById("shown").replaceChildren(
-    `${runs.length} of ${RUNS.length} runs. `,
+    `${runs.length} of ${RUNS.length} runs. `, unknown.length ? `No run has a field ${unknown.join(", ")}. ` : "",
     picked.length === 2 ? make("a", { href: address(VIEW), onclick: (event) => go(event, "pair") }, `Compare ${picked[0].name} with ${picked[1].name}`)
       : picked.length === 1 ? `${picked[0].name} is picked; pick one more to compare.` : "Pick two to compare.");
 }

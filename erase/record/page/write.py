@@ -4,7 +4,8 @@ import base64
 import functools
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
 from erase.files import whole
-from erase.record.console import ROWS
 from erase.record.key import INDIFFERENT
+from erase.record.names import ROWS, called, first, measured
 from erase.record.page.pictures import Grids, Pictures, collect
 from erase.record.page.read import Experiment, differing
 from erase.record.page.table import cells, columns
@@ -26,13 +27,6 @@ SCRIPTS = ("data", "judge", "address", "filter", "table", "plots", "run", "pair"
 
 MADE = '<meta name="generator" content="erase.report">'
 """What tells a page of ours, which may be written over, from other files."""
-
-DISTANCES = {
-    f"distance_{kind}/{where}": {"words": f"{where}, {words}", "digits": digits}
-    for where in ("erased", "siblings", "far")
-    for kind, words, digits in (("clip", "pairs (1 − cosine)", 3), ("kid", "sets (KID)", 5))
-}
-"""The rows of the table of distances: what is said of each, and its digits."""
 
 
 def write(experiments: Sequence[Experiment], path: Path, pictures: float = 12, title: str = "") -> Pictures:
@@ -61,14 +55,17 @@ def content(experiments: Sequence[Experiment], pictures: Pictures) -> dict[str, 
     settings = [e.settings for e in experiments if e.settings]
     locks = [e.lock for e in experiments if e.lock]
     common, lock = _common(settings), _common(locks)
+    figures = [e.figures for e in experiments]
+    names, main = measured(figures), first(figures)
+    parts = common, lock, names, layouts, scores
     return {
-        "rows": ROWS,
-        "distances": DISTANCES,
+        "rows": list(ROWS),
+        "measures": [(n, {**asdict(called(n)), "first": n in main}) for n in names],
         "indifferent": INDIFFERENT,
         "differing": differing(experiments),
         "settings": common,
         "lock": lock,
-        "runs": [_run(e, grids, common, lock, layouts, scores) for e, grids in zip(experiments, pictures.grids, strict=True)],
+        "runs": [_run(e, grids, *parts) for e, grids in zip(experiments, pictures.grids, strict=True)],
         "layouts": [json.loads(layout) for layout in layouts.seen],
         "scores": list(scores.seen),
         "pictures": pictures.stored,
@@ -82,6 +79,7 @@ def _run(
     grids: Grids,
     common: dict[str, Any],
     lock: dict[str, Any],
+    names: Collection[str],
     layouts: "_Numbered",
     scores: "_Numbered",
 ) -> dict[str, Any]:
@@ -95,16 +93,16 @@ def _run(
     return {
         **{name: getattr(e, name) for name in ("name", "state", "why", "started", "command", "chosen", "concepts", "edit")},
         "folder": str(e.folder),
-        "settings": {k: v for k, v in e.settings.items() if k not in common},
-        "lock": {k: v for k, v in e.lock.items() if k not in lock},
+        "settings": {k: v for k, v in e.settings.items() if k not in common} if e.settings else None,
+        "lock": {k: v for k, v in e.lock.items() if k not in lock} if e.lock else None,
         "figures": _rounded(e.figures),
         "checkpoints": {
-            step: {k: v for k, v in _rounded(figures).items() if k in ROWS} for step, figures in e.checkpoints.items()
+            step: {k: v for k, v in _rounded(figures).items() if k in names} for step, figures in e.checkpoints.items()
         },
         "cost": _rounded(e.cost),
         "losses": _rounded(e.losses),
         "choices": [
-            {"step": c["step"], "chosen": c["chosen"], "scores": [_rounded(c.get("scores", {}).get(n)) for n in c["chosen"]]}
+            {"step": c["step"], "chosen": c["chosen"], "scores": [_rounded(c["scores"][n]) for n in c["chosen"]]}
             for c in e.choices
         ],
         "layout": layouts.of(json.dumps(judged.cells)) if judged else None,
