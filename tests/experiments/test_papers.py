@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from conftest import study_of
+from conftest import Command, study_of
 
 from erase.command import choices
 
@@ -76,23 +76,25 @@ def test_from_runs_to_tables(finished: Path, tmp_path: Path):
         collect.collect(tmp_path / "sweep", tmp_path)
 
 
-def test_forms_are_held_against_each_other_by_the_command(finished: Path, cache: Path, tmp_path: Path, monkeypatch):
+def test_forms_are_held_against_each_other_by_the_command(finished: Path, command: Command, tmp_path: Path, monkeypatch):
     """What is written of them is `erase.evaluate`'s: equal runs differ by nothing, and what lacks a partner is left out."""
-    for seed, forms in enumerate((papers_forms.FORMS, papers_forms.FORMS, ("eap",))):
+    for seed, forms in enumerate((papers_forms.FORMS, ("eap",))):
         for form in forms:
             folder = made(finished, tmp_path / "multirun" / "papers" / f"{form}-{seed}", form)
             config = json.loads((folder / "config.json").read_text())
             config["settings"]["seed"] = seed
             (folder / "config.json").write_text(json.dumps(config))
-    monkeypatch.setenv("ERASE_CACHE", str(cache))
+    asked = []
+    monkeypatch.setattr(papers_forms.subprocess, "run", lambda line, check: asked.append(command("evaluate", *line[3:])))
     monkeypatch.setattr(
         papers_forms, "ASKED", ("protocol.images=2", "protocol.sibling_images=1", "protocol.kept_images=1", "protocol.steps=1")
     )
     papers_forms.main(tmp_path / "multirun" / "papers", tmp_path)
+    assert [done.returncode for done in asked] == [0]
     rows = list(csv.DictReader((tmp_path / "forms.csv").open()))
     assert {(row["form"], row["figure"]) for row in rows} == {*product(papers_forms.FORMS[1:], papers_forms.FIGURES)}
     for row in rows:
-        assert (row["seeds"], float(row["difference"]), row["published"]) == ("2", 0.0, row["fast"])
+        assert (row["seeds"], float(row["difference"]), row["published"]) == ("1", 0.0, row["fast"])
         assert float(row["low"]) < 0 < float(row["high"])
 
 
