@@ -11,8 +11,11 @@ import pytest
 import torch
 from conftest import FEW, QUICK, ROOT, Command, Once
 from filelock import FileLock
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from wandb_file import records
+
+from erase.sweep import Sweep
 
 KILLED = ["-m", "+method=adv_preserve", "concept=church", "seed=0,1", *QUICK, "steps=7", "checkpoint_every=3"]
 KILLED += [FEW, "preservation.every=2", "judge_at=[5,2]", "sweep.name=killed"]
@@ -203,3 +206,10 @@ def test_a_study_is_a_file(command: Command, tmp_path: Path):
     assert config["settings"]["sweep"]["axes"] == ["concept"]
     done = command("train", f"resume={run}", *study)
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize(("own", "said"), [(None, True), (1, False)])
+def test_a_study_s_own_threads_hold_beside_others(own: int | None, said: bool):
+    sweep = Sweep.__new__(Sweep)
+    sweep.config = OmegaConf.create({"hydra": {"launcher": {"n_jobs": 2}}, "trainer": {"threads": own}})
+    assert any(override.startswith("trainer.threads=") for override in sweep._apart(())) is said

@@ -15,10 +15,6 @@ INITS = ("random", "latest")
 COMPATS = ("none", "published")
 
 
-def mean(values: Sequence[Tensor]) -> Tensor:
-    return torch.stack([*values]).mean()
-
-
 class SoftPrompt:
     """AdvUnlearn's inner minimum (Zhang et al. 2024, arXiv 2405.15234): c* = argmin over free tokens of
     ‖ε_θ'(x_t, c*) − ε_θ(x_t, c_e)‖², by `steps` steps of Adam on the gradient, or on its sign alone (`signed`): of those the
@@ -121,7 +117,8 @@ class SoftPrompt:
     def errors(self) -> dict[str, Tensor]:
         seen, self.seen = self.seen, []
         part = max(1, len(seen) // 3)
-        return {"attack_before": mean(seen[:part]), "attack_after": mean(seen[-part:])} if len(seen) > 1 else {}
+        ends = {"attack_before": seen[:part], "attack_after": seen[-part:]} if len(seen) > 1 else {}
+        return {name: torch.stack(errors).mean() for name, errors in ends.items()}
 
     def state_dict(self) -> dict[str, Tensor]:
         return {f"{at} {before} {prompt}": tokens for (before, prompt), (at, tokens) in self.found.items()}

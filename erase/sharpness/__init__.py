@@ -77,7 +77,9 @@ def retake(
     Gradients are those of losses scaled by `scaler`. Returns how much higher the losses of each side were there: how sharp.
     """
     names = list(values)
-    sides = {side: [i for i, n in enumerate(names) if n.startswith("erase") == (side == "erase")] for side in ("erase", "keep")}
+    sides: dict[str, list[int]] = {"erase": [], "keep": []}
+    for i, name in enumerate(names):
+        sides["erase" if name.startswith("erase") else "keep"].append(i)
     totals = [
         [torch.stack(parts).sum(0) / scaler.get_scale() for parts in zip(*(each[i] for i in own), strict=True)]
         or [torch.zeros_like(p) for p in moved]

@@ -39,9 +39,10 @@ def compared(path: Path) -> list[dict[str, object]]:
     for form, figures in zip(FORMS[1:], said["compared"].values(), strict=True):
         for figure in FIGURES:
             told = figures[figure]
-            rows.append({"run": f"{form}-{figure}", "form": form, "figure": figure, "seeds": len(said["models"]) // len(FORMS)})
-            rows[-1] |= {"pictures": told["n"], "published": told["first"], "fast": told["second"]}
-            rows[-1] |= {"difference": told["difference"], "low": told["difference_low"], "high": told["difference_high"]}
+            which = {"run": f"{form}-{figure}", "form": form, "figure": figure}
+            seen = {"seeds": len(said["models"]) // len(FORMS), "pictures": told["n"]}
+            sides = {"published": told["first"], "fast": told["second"], "difference": told["difference"]}
+            rows.append({**which, **seen, **sides, "low": told["difference_low"], "high": told["difference_high"]})
     return rows
 
 
@@ -51,7 +52,6 @@ def main(sweep: Path, results: Path = HERE) -> None:
     asked = [f"run=[{sides}]", *ASKED, "trainer.precision=32", f"out={quoted(str(out))}"]
     subprocess.run([sys.executable, "-m", "erase.evaluate", *asked], check=True)
     (path,) = out.glob("*-together.json")
-    (results / "forms.csv").unlink(missing_ok=True)
     for row in compared(path):
         study.keep(results / "forms.csv", str(row["run"]), [row])
 

@@ -23,6 +23,7 @@ METHODS = {
     "sharpness": ["method=esd", "preservation=fixed", "preservation.prompts=[a barn]", "sharpness=aligned"],
     "balance": ["method=esd", "preservation=fixed", "preservation.prompts=[a barn]", "balance=min_norm"],
     "adv_unlearn": ["method=adv_unlearn", "adversary=fast", "adversary.warmup=0.0", "method.retain_batch=2"],
+    "more than are held": ["method=adv_unlearn", "adversary=fast", "adversary.warmup=0.0", "method.retain_batch=1"],
 }
 
 
