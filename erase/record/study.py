@@ -39,11 +39,16 @@ def keep(path: Path, run: str, rows: Iterable[Mapping[str, Any]]) -> None:
         writer.writerows({n: f"{v:.7g}" if isinstance(v, float) else v for n, v in row.items()} for row in table)
 
 
-def collect(sweep: Path, results: Path, told: Callable[[Path], tuple[str, Mapping[str, Rows]]]) -> list[str]:
-    """Keep what the finished runs of `sweep` say in the CSVs of `results`; returns their names. `told` gives a folder its name
+def collect(
+    sweep: Path,
+    results: Path,
+    told: Callable[[Path], tuple[str, Mapping[str, Rows]]],
+    wanted: Callable[[Path], bool] = is_finished,
+) -> list[str]:
+    """Keep what the `wanted` runs of `sweep` say in the CSVs of `results`; returns their names. `told` gives a folder its name
     and rows by table. ValueError where two runs have one name: they differ in something that no table tells apart."""
     names: list[str] = []
-    for folder in tqdm([f for f in sorted(sweep.iterdir()) if is_finished(f)], "collecting", unit="run", disable=None):
+    for folder in tqdm([f for f in sorted(sweep.iterdir()) if wanted(f)], "collecting", unit="run", disable=None):
         name, tables = told(folder)
         if name in names:
             raise ValueError(f"{sweep} holds several runs of {name}: they differ in settings or code, and do not compare.")

@@ -1,4 +1,4 @@
-"""This file is what of finished and attacked runs the tables are made from: two CSVs beside it.
+"""This file is what of attacked runs the tables are made from: two CSVs beside it.
 
     python experiments/robustness/collect.py multirun/robustness
 
@@ -44,7 +44,12 @@ def told(folder: Path) -> tuple[str, dict[str, list[Mapping[str, Any]]]]:
     return run["run"], {"results": [result], "attacks": attacks}
 
 
-collect = partial(study.collect, told=told)
+def attacked(folder: Path) -> bool:
+    """Whether `folder` is that of a finished run which was attacked: others of their sweep are none of this study."""
+    return study.is_finished(folder) and any((folder / "attacks").glob("*.json"))
+
+
+collect = partial(study.collect, told=told, wanted=attacked)
 
 
 if __name__ == "__main__":

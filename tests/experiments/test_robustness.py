@@ -12,21 +12,28 @@ from conftest import study_of
 
 from erase.command import choices
 
-STUDY = study_of("robustness")
+STUDY, PAPERS = study_of("robustness"), study_of("papers")
 FOLDER = STUDY.folder
 collect, summary = STUDY.load("collect"), STUDY.load("summary")
 
 
 def test_methods_are_those_of_the_tables_and_differ():
-    params = STUDY.composed("sweep", "experiment=eap", "concept=church").hydra.sweeper.params
+    own = STUDY.composed("sweep", "experiment=both", "concept=church")
+    shared = PAPERS.composed("sweep", "experiment=eap", "concept=church")
+    assert own.protocol == shared.protocol
+    assert own.trainer == shared.trainer
+    params, others = (config.hydra.sweeper.params for config in (own, shared))
     names = str(params.experiment).split(",")
-    assert (*names,) == summary.METHODS
+    borrowed = {"esd_x", "eap", "kpop"}
+    assert {*names, *borrowed} == {*summary.METHODS}
+    assert borrowed <= {*str(others.experiment).split(",")}
+    assert f"experiment={','.join(n for n in summary.METHODS if n in borrowed)}\n" in (FOLDER / "README.md").read_text()
+    assert (params.concept, params.seed) == (others.concept, others.seed)
     assert {p.stem for p in (FOLDER / "experiment").glob("*.yaml")} == {*names}
-    assert {*str(params.concept).split(",")} <= {*choices("concept")}
     assert {*summary.ATTACKS} == {*choices("attack")}
     axes = ("method", "adversary", "preservation", "parameters")
     made = {name: STUDY.composed("sweep", f"experiment={name}", "concept=church") for name in names}
-    assert len({str([config[axis] for axis in axes]) for config in made.values()}) == 9
+    assert len({str([config[axis] for axis in axes]) for config in made.values()}) == 6
     assert "Adversarial" in made["both"].preservation._target_
     assert (made["both"].adversary.steps, made["adv_unlearn"].adversary.steps) == (1, 30)
     assert "TextEncoder" in made["esd_text"].parameters._target_
@@ -89,6 +96,8 @@ def test_from_runs_to_tables(tmp_path: Path):
         assert part in text
     summary.summarise(tmp_path)
     assert (tmp_path / "README.md").read_text() == text
+    shutil.copytree(sweep / "esd_x", sweep / "unattacked", ignore=shutil.ignore_patterns("attacks"))
+    assert len(collect.collect(sweep, tmp_path)) == 2
     attacked(sweep / "again", "esd_x", "0000")
     with pytest.raises(ValueError, match="several runs of esd_x-church-0"):
         collect.collect(sweep, tmp_path)
