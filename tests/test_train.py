@@ -13,14 +13,19 @@ import pytest
 import torch
 from conftest import QUICK, Command, Once, composed, train
 from filelock import FileLock
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 from page_file import Page
 from PIL import Image
 from safetensors.torch import load_file
 
-from erase.command import build
+from erase import job
+from erase.command import arguments, build, sentence
+from erase.errors import BadInput
 from erase.job import fit, objective
 from erase.miniature import world
 from erase.model.edit import Edit
+from erase.model.stable_diffusion import StableDiffusion
 from erase.record.run import Run
 from erase.trainer import Trainer
 
@@ -205,40 +210,52 @@ def test_resuming_what_is_no_longer_the_same_is_refused(finished: Path, command:
 
 BAD = {
     "no method": ([], "method"),
-    "no concept": (["method=esd"], "concept"),
-    "unknown method": (["method=nope", "concept=church"], "adv_preserve, "),
     "unknown concept": (["method=esd", "concept=zebra"], "nudity"),
     "words it does not know": (["method=esd", "concept=custom", "concept.prompts=[zebra]"], "church"),
-    "empty list": (["method=esd", "concept=church", "concept.prompts=[]"], "concept.prompts"),
     "unknown field": (["method=esd", "concept=church", "stps=3"], "steps"),
-    "unknown field of a part": (["method=esd", "concept=church", "latents.stps=3"], "latents.steps"),
     "wrong type": (["method=esd", "concept=church", "steps=many"], "steps"),
-    "wrong type in a part": (["method=esd", "concept=church", "latents.steps=many"], "latents.steps"),
-    "nothing selected": (["method=esd", "concept=church", "parameters.include=attn9"], "attn9"),
-    "negative steps": (["method=esd", "concept=church", "steps=-3"], "steps=-3"),
     "no GPU": (["method=esd", "concept=church", "trainer=gpu"], "trainer.accelerator=cpu"),
     "no such run": (["resume=nowhere"], "nowhere"),
     "resume and more": (["resume=nowhere", "seed=1"], "nothing besides"),
     "no such model": (["method=esd", "concept=church", "model.source=nowhere/nothing"], "model.source"),
     "no such folder of truths": (["method=esd", "concept=church", "model.retrained=nowhere"], "model.retrained=nowhere"),
+    "judged after the end": (["method=esd", "concept=church", "steps=9", "judge_at=[3,9]"], "judge_at=[3, 9] must be"),
+    "unknown field with a plus": (["method=esd", "concept=church", "+stps=3"], "steps"),
+    "a group that is taken away": (["method=esd", "concept=church", "~latents"], "latents must be given"),
+    "a word for a list": (["method=esd", "concept=church", "concept.members.church.prompts=church"], "list of non-empty"),
+}
+"""A case for every way out of the command."""
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_sentence(case: str, command: Command, tmp_path: Path):
+    asked, says = BAD[case]
+    done = command("train", *asked)
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert says in done.stderr
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+WRONG = {
+    "no concept": (["method=esd"], "concept"),
+    "unknown method": (["method=nope", "concept=church"], "adv_preserve, "),
+    "empty list": (["method=esd", "concept=church", "concept.prompts=[]"], "concept.prompts"),
+    "unknown field of a part": (["method=esd", "concept=church", "latents.stps=3"], "latents.steps"),
+    "wrong type in a part": (["method=esd", "concept=church", "latents.steps=many"], "latents.steps"),
+    "nothing selected": (["method=esd", "concept=church", "parameters.include=attn9"], "attn9"),
+    "negative steps": (["method=esd", "concept=church", "steps=-3"], "steps=-3"),
     "checkpoints never": (["method=esd", "concept=church", "checkpoint_every=0"], "checkpoint_every=0"),
-    "judged after the end": (
-        ["method=esd", "concept=church", "steps=9", "judge_at=[3,9]"],
-        "judge_at=[3, 9] must be different",
-    ),
     "judged twice": (["method=esd", "concept=church", "judge_at=[3,3]"], "from 1 to 149"),
     "no such vocabulary": (["method=adv_preserve", "concept=church", "preservation.vocabulary=nowhere"], "nowhere"),
     "threads that are none": (["method=esd", "concept=church", "trainer.threads=many"], "trainer.threads"),
-    "unknown field with a plus": (["method=esd", "concept=church", "+stps=3"], "steps"),
     "a field that is the program's": (["method=esd", "concept=church", "+method.model=x"], "method.model"),
     "a field of what is not chosen": (
         ["method=esd", "concept=church", "preservation.every=3"],
         "preservation.every is a field of preservation=adversarial alone.",
     ),
-    "a group that is taken away": (["method=esd", "concept=church", "~latents"], "latents must be given"),
     "a group that is nothing": (["method=esd", "concept=church", "latents=null"], "bank"),
     "a float for a number": (["method=esd", "concept=church", "steps=1e3"], "steps: Value '1000.0'"),
-    "a word for a list": (["method=esd", "concept=church", "concept.members.church.prompts=church"], "list of non-empty"),
     "a typo in a concept": (["method=esd", "concept=church", "+concept.members.church.synonym=[a]"], "synonym is not"),
     "keeping what is erased": (
         ["method=esd", "concept=church", "preservation=fixed", "preservation.prompts=[a chapel]"],
@@ -251,16 +268,19 @@ BAD = {
     "bad precision": (["method=esd", "concept=church", "trainer.precision=8"], "bf16"),
     "two concepts, one list": (["method=esd", "concept=[church,nudity]", "concept.prompts=[church]"], "church, nudity"),
 }
+"""What else is refused, in words that the command only passes on."""
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_sentence(case: str, command: Command, tmp_path: Path):
-    arguments, says = BAD[case]
-    done = command("train", *arguments)
-    assert done.returncode == 2, done.stderr
-    assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert says in done.stderr
-    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_named(case: str, model: StableDiffusion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked, says = WRONG[case]
+    monkeypatch.setattr(job, "load", lambda config, trainer: model)
+    with pytest.raises((BadInput, HydraException, OmegaConfBaseException)) as refused:
+        job.train(composed(*arguments(asked)), tmp_path)
+    said = sentence(refused.value, "train")
+    assert says in said
+    assert len(said.splitlines()) == 1
+    assert not [*tmp_path.iterdir()]
 
 
 def test_half_precision_on_a_cpu(tmp_path: Path):
