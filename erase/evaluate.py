@@ -41,6 +41,7 @@ def main(config: DictConfig) -> None:
     judge, protocol, trainer = (
         build(part, name) for name, part in {"judge": node, "protocol": config.protocol, "trainer": config.trainer}.items()
     )
+    trainer.check_single("one process judges, and the same command started twice shares the work")
     asked = HydraConfig.get().runtime.choices["protocol"]
     name = f"{asked}-{called}"
 

@@ -250,6 +250,7 @@ def test_a_file_that_is_no_safetensors_is_named(command: Command, tmp_path: Path
         (["run=.", "out=x"], "run=. holds no run (status.json), no edit (edit.json) and no pipeline (model_index.json)."),
         (["run=miniature", "gates.esr_1=1"], "gates.esr_1=1 must be gates.<figure>.min=<number>"),
         (["run=miniature", "judge.threshold=2.0"], "judge.threshold=2.0 must be between 0 and 1"),
+        (["run=miniature", "trainer=ddp"], "trainer.processes=2: one process judges, and the same command started twice"),
         (["run=miniature", "judge=nobody"], "judge=nobody is not one of: clip, drawings, imagenet, nudenet, style."),
         (["run=miniature", "protocol=i2p"], "protocol.prompts=None must be a CSV file: I2P's list of 4,703 prompts, with the"),
     ],

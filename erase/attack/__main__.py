@@ -41,8 +41,7 @@ def main(config: DictConfig) -> None:
     name, trainer = config.name or choice, build(config.trainer, "trainer")
     if not re.fullmatch(r"\w[\w.=+-]*", name) or name.endswith(tuple(f"-{victim}" for victim in VICTIMS)):
         raise BadInput(f"name={name} must be letters, digits and any of _ . = + -, and not end in -{', -'.join(VICTIMS)}.")
-    if trainer.processes > 1:
-        raise BadInput(f"trainer.processes={trainer.processes}: an attack has one process, and batch={config.batch} in it.")
+    trainer.check_single(f"an attack has one process, and batch={config.batch} in it")
     edit = Edit.load(run.folder)
     own = OmegaConf.create(edit.about["config"])
     protocol, judge = (build(config[part] or own[part], part) for part in ("protocol", "judge"))

@@ -63,6 +63,11 @@ class Trainer:
             raise BadInput(f"trainer.processes={processes} is more than there are GPUs: {torch.cuda.device_count()}.")
         self.threads, self.low_memory, self.compile, self.processes = threads, low_memory, compile, processes
 
+    def check_single(self, instead: str) -> None:
+        """BadInput, which says what to do `instead`, where several processes are asked for: they make updates, nothing else."""
+        if self.processes > 1:
+            raise BadInput(f"trainer.processes={self.processes}: {instead}.")
+
     def __enter__(self) -> "Trainer":
         self._before = torch.get_num_threads()
         torch.set_num_threads(self.threads or self._before)
