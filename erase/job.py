@@ -47,10 +47,13 @@ def objective(config: DictConfig, model: Callable[[], TextToImage], work: Path, 
     concepts = resolve(config.concept.members, config.concept.prompts, config.concept.synonyms)
     parts = {axis: build(config[axis], axis) for axis in AXES}
     loaded = model()
-    check_known(concepts, loaded.words, loaded.things)
+    check_known("concept.prompts", [p for c in concepts for p in c.prompts], loaded.words, loaded.things)
     given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
     given["batch_size"] *= config.trainer.get("processes", 1)  # each of a team has as many
     method: Method = build(config.method, "method", model=loaded, concepts=concepts, work=work, shared=shared, **parts, **given)
+    become = [words for words in map(method.target.words, method.task.prompts) if words is not None]
+    for field, prompts in {"preservation": method.candidates, "target": become}.items():
+        check_known(field, prompts, loaded.words, loaded.things, frame=loaded.vocabulary)
     if not method.players and not method.balance.plain:
         raise BadInput(f"method={method.title} goes down on no loss, so there is nothing to weigh: balance=sum.")
     if not method.players and not method.sharpness.plain:
@@ -137,6 +140,8 @@ def _refuse(config: DictConfig, trainer: Trainer, method: Method) -> None:
         raise BadInput(f"method={method.title} is no work for several: trainer.processes=1.")
     if trainer.processes > 1 and config.latents.get("proposal", "uniform") == "loss":
         raise BadInput("latents.proposal=loss hears of all errors, which several processes do not: uniform or late.")
+    if trainer.compile and method.key is not None:
+        raise BadInput(f"method={method.title} has a prompt that a compiled network would not hear: trainer.compile=false.")
     passing = {*config.judge_at}
     if len(passing) < len(config.judge_at) or not all(0 < step < method.steps for step in passing):
         choices = f"different updates from 1 to {method.steps - 1}, before the last" if method.steps > 1 else "empty"

@@ -257,6 +257,18 @@ WRONG = {
     "a group that is nothing": (["method=esd", "concept=church", "latents=null"], "bank"),
     "a float for a number": (["method=esd", "concept=church", "steps=1e3"], "steps: Value '1000.0'"),
     "a typo in a concept": (["method=esd", "concept=church", "+concept.members.church.synonym=[a]"], "synonym is not"),
+    "holding words it does not know": (
+        ["method=esd", "concept=church", "preservation=fixed", "preservation.prompts=[a zebra]"],
+        "preservation: the model knows no word of 'a zebra'",
+    ),
+    "becoming words it does not know": (
+        ["method=esd", "concept=church", "target=anchor", "target.prompt=a zebra"],
+        "target: the model knows no word of 'a zebra'",
+    ),
+    "a key that a compiled network does not hear": (
+        ["method=kpop", "concept=church", "trainer.compile=true"],
+        "trainer.compile=false.",
+    ),
     "keeping what is erased": (
         ["method=esd", "concept=church", "preservation=fixed", "preservation.prompts=[a chapel]"],
         "says",

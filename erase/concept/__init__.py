@@ -83,12 +83,16 @@ def rows(concepts: Sequence[Concept], count: int, rng: torch.Generator) -> list[
     return [prompts[int(pick * len(prompts))] for prompts, pick in zip(said, picks, strict=True)]
 
 
-def check_known(concepts: Iterable[Concept], words: Collection[str] | None, names: Iterable[str]) -> None:
-    """BadInput for a prompt with none of the `words` that a small model knows (None: any), naming what it does know."""
-    for concept in concepts:
-        for prompt in concept.prompts:
-            if words is not None and not set(_words(prompt)) & set(words):
-                raise BadInput(f"concept.prompts: the model knows no word of {prompt!r}; it knows {', '.join(names)}.")
+def check_known(
+    field: str, prompts: Iterable[str], words: Collection[str] | None, things: Sequence[str], frame: Iterable[str] = ()
+) -> None:
+    """BadInput, of `field`, for a prompt with none of the `words` that a small model knows (None: any), naming the `things`
+    that it does know. What has no other words than `frame` says nothing, and is known too."""
+    plain = {word for prompt in frame for word in _words(prompt)}
+    for prompt in prompts if words is not None else ():
+        said = set(_words(prompt))
+        if not said & set(words or ()) and not (frame and said <= plain):
+            raise BadInput(f"{field}: the model knows no word of {prompt!r}; it knows {', '.join(things)}.")
 
 
 def _words(text: str) -> list[str]:

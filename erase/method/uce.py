@@ -1,6 +1,6 @@
 """This file is unified concept editing: keys and values of cross-attention, set in closed form."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -21,8 +21,9 @@ class UCE(Method):
     k are the text encoder's states, of an erased prompt from the word on that says the concept; v* = W₀ k* with the
     states of the words that it becomes, the target's. Kept are all prompts of the preservation, with its weight as s_p.
     One update, no pass through the network. It is refused where it did not change what it was to change: `tolerance` is
-    the largest share of the way from W₀ k to v* that may be left; and where it did not spare the rest: `keep_tolerance` is
-    the largest change of W k beside W₀ k, over all words that there are for other things, whether held or not (None: any).
+    the largest share of the way from W₀ k to v* that may be left of any concept; and where it did not spare the rest:
+    `keep_tolerance` is the largest change of W k beside W₀ k, over all words that there are for other things, whether held or
+    not, and what the preservation had to choose from (None: any).
     """
 
     def __init__(
@@ -56,10 +57,10 @@ class UCE(Method):
         return {}
 
     def updates(self, step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
-        pairs = [self._pairs(concept, prompt) for concept in self.concepts for prompt in concept.prompts]
-        ours, theirs = (torch.cat(states) for states in zip(*pairs, strict=True))
+        each = [_joined(self._pairs(concept, prompt) for prompt in concept.prompts) for concept in self.concepts]
+        ours, theirs = _joined(each)
         weight, settled = self.preservation.weight, self.preservation.settled
-        others = self._gram(pool(None, self.model.vocabulary, self.concepts))
+        others = self._gram([*dict.fromkeys([*pool(None, self.model.vocabulary, self.concepts), *self.candidates])])
         kept = self.ridge * torch.eye(ours.shape[1], dtype=ours.dtype, device=ours.device)
         kept = kept + weight * self._gram(settled) if weight and settled else kept
         left, drift = [], []
@@ -68,14 +69,14 @@ class UCE(Method):
             wanted = self.erase_scale * theirs.T @ ours + kept
             after = torch.linalg.solve(kept + self.erase_scale * ours.T @ ours, (before @ wanted).T).T
             parameter.data.copy_(after)
-            left.append((ours @ after.T - theirs @ before.T).norm() / ((ours - theirs) @ before.T).norm())
+            ways = [(k @ after.T - v @ before.T).norm() / ((k - v) @ before.T).norm() for k, v in each]
+            left.append(torch.stack(ways))
             drift.append(_length(after - before, others) / _length(before, others))
-        found = {"erase": torch.stack(left).mean(), "keep": torch.stack(drift).mean()}
+        most, worst = torch.stack(left).mean(0).max(0)  # over layers, of every concept
+        found = {"erase": most, "keep": torch.stack(drift).mean()}
         if not found["erase"] <= self.tolerance:
-            share = f"{float(found['erase']):.2f}"
-            raise BadInput(
-                f"method=uce left {share} of what was to go (method.tolerance={self.tolerance}): raise method.erase_scale."
-            )
+            of = f"{float(most):.2f} of what was to go of {self.concepts[int(worst)].name}"
+            raise BadInput(f"method=uce left {of} (method.tolerance={self.tolerance}): raise method.erase_scale.")
         if self.keep_tolerance is not None and not found["keep"] <= self.keep_tolerance:
             share = f"{float(found['keep']):.2f}"
             raise BadInput(
@@ -100,6 +101,11 @@ class UCE(Method):
         """Σ k kᵀ (width, width) over all states of `prompts` but the first, which all prompts share."""
         some = (part[:, 1:].flatten(0, 1).double() for part in states(self.model, prompts).sequence.split(64))
         return torch.stack([k.T @ k for k in some]).sum(0)
+
+
+def _joined(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    ours, theirs = zip(*pairs, strict=True)
+    return torch.cat(ours), torch.cat(theirs)
 
 
 def _length(matrix: Tensor, gram: Tensor) -> Tensor:

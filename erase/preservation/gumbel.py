@@ -16,7 +16,8 @@ class Mixture:
     """G(π) · R of EAP (Bui et al. 2024): shares of candidates, drawn by Gumbel-softmax (Jang et al. 2017) from logits.
 
     `hard` draws are of one candidate, with the gradient of the shares (straight-through); others keep the `top` shares.
-    The logits begin at 1/n each; what is not `near` (candidates,) is never drawn.
+    The logits begin at 1/n each; what is not `near` (candidates,) is never drawn. What of a mixture is heard, both networks
+    hear; its points lie on the likeliest word's trajectory, where the released code draws the mixture's own.
     """
 
     def __init__(self, near: Tensor, temperature: float, hard: bool, top: int | None) -> None:

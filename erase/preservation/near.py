@@ -23,8 +23,8 @@ def near(
     Nearness is the mean cosine of `text_features` with the concept's prompts. EAP's released code (Bui et al. 2024) takes
     the distance of all token states, and k-means of the distances alone; here it is of the features. None takes all.
     """
-    kept = torch.ones(max(1, len(erased)), len(candidates), dtype=torch.bool)
-    if closest is None and centres is None:
+    kept, count = torch.ones(max(1, len(erased)), len(candidates), dtype=torch.bool), len(candidates)
+    if min(closest or count, centres or count) >= count:
         return kept
     words = features(model, candidates, rows)
     for own, concept in zip(kept, erased, strict=True):

@@ -1,4 +1,4 @@
-"""This file is the preservation of everything that there are words for."""
+"""This file is the preservation of many things in turn, whatever there are words for."""
 
 import torch
 
@@ -9,12 +9,13 @@ from erase.random import stream
 
 
 class RetainSet(Once):
-    """Holds every candidate, one after the other, in an order that is drawn anew when all have been: the sampling without
-    replacement of AdvUnlearn (Zhang et al. 2024, arXiv 2405.15234).
+    """Holds `keep` candidates that the seed draws (None: all), one after the other, in an order that is drawn anew when all
+    have been: the sampling without replacement of AdvUnlearn (Zhang et al. 2024, arXiv 2405.15234). Each has a trajectory in
+    the bank, so that an update pays for as many as there are, not for as many as are drawn.
     """
 
-    def __init__(self, weight: float = 1.0, vocabulary: str | None = None) -> None:
-        super().__init__(lots, weight, None, vocabulary)
+    def __init__(self, weight: float = 1.0, keep: int | None = None, vocabulary: str | None = None) -> None:
+        super().__init__(lots, weight, keep, vocabulary)
 
     def choose(self, step: int, count: int) -> Kept:
         known, first = self.held.prompts, step * count

@@ -1,5 +1,7 @@
 """Concepts, and which words stay out of what."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from erase.command import CONF
@@ -58,8 +60,14 @@ def test_resolve():
 
 def test_unknown_words_are_named_with_the_known_ones():
     with pytest.raises(BadInput, match=r"'zebra'; it knows a church\."):
-        check_known([Concept("custom", ("a photo of a church", "zebra"))], world.names(), ["a church"])
-    check_known([Concept("custom", ("zebra",))], None, [])
+        check_known("field", ["a photo of a church", "zebra"], world.names(), ["a church"])
+    check_known("field", ["zebra"], None, [])
+
+
+@pytest.mark.parametrize(("prompt", "known"), [("", True), ("a photo", True), ("a photo of a zebra", False), ("a barn", True)])
+def test_what_says_nothing_is_known_beside_a_frame(prompt: str, known: bool):
+    with nullcontext() if known else pytest.raises(BadInput, match=r"field: .*zebra"):
+        check_known("field", [prompt], world.names(), ["a church"], frame=world.vocabulary())
 
 
 @pytest.mark.parametrize("shares", [(1.0, 1.0, 1.0), (6.0, 1.0, 1.0), (0.01, 1.0, 100.0)])

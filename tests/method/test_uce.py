@@ -54,12 +54,13 @@ def states(model: StableDiffusion, prompt: str, start: int, count: int) -> Tenso
 
 @pytest.mark.parametrize("kept", [[], ["a barn", "a photo of a house"]])
 def test_it_is_the_minimum_of_least_squares(kept: list[str], model: StableDiffusion, tmp_path: Path):
-    """argmin of s_e Σ ‖W k − v*‖² + s_p Σ ‖W k − W₀ k‖² + λ ‖W − W₀‖², as one stacked regression by torch's own solver."""
+    """argmin of s_e Σ ‖W k − v*‖² + s_p Σ ‖W k − W₀ k‖² + λ ‖W − W₀‖², as one stacked regression by torch's own solver. What
+    it says is left is that of the concept of which most is."""
     before = {n: p.detach().clone().double() for n, p in model.named_parameters()}
     erasing = method(
         model, tmp_path, Fixed(kept, 0.7 if kept else 0.0), CHURCH, NUDITY, erase_scale=3.0, ridge=0.2, keep_tolerance=None
     )
-    edit(erasing)
+    left = edit(erasing)["erase"]
     # from the token that says it: church is the first, the fourth after the begin token; naked the second
     said = [("church", 1, "a building", 2), ("a photo of a church", 5, "a building", 2)]
     said += [("a naked man in the snow", 2, "a person in a coat", 5)]
@@ -68,7 +69,8 @@ def test_it_is_the_minimum_of_least_squares(kept: list[str], model: StableDiffus
     theirs = torch.cat([states(model, anchor, end, tokens - start) for _, start, anchor, end in said])
     held = [states(model, prompt, 1, tokens - 1) for prompt in kept]
     width = ours.shape[1]
-    moved = 0
+    moved, church = 0, 2 * tokens - 1 - 5  # the states of two prompts
+    ways: dict[str, list[Tensor]] = {"church": [], "nudity": []}
     for name, after in model.moving.items():
         old = before[name]
         rows = [(3.0**0.5, ours, theirs @ old.T), (0.2**0.5, torch.eye(width, dtype=torch.double), old.T)]
@@ -76,7 +78,12 @@ def test_it_is_the_minimum_of_least_squares(kept: list[str], model: StableDiffus
         given, wanted = (torch.cat(column) for column in zip(*((s * k, s * v) for s, k, v in rows), strict=True))
         torch.testing.assert_close(after.detach().double(), torch.linalg.lstsq(given, wanted).solution.T, atol=1e-5, rtol=1e-4)
         moved += 1
+        sides = (said.split([church, len(ours) - church]) for said in (ours, theirs))
+        for own, k, v in zip(ways.values(), *sides, strict=True):
+            own.append((k @ after.T.double() - v @ old.T).norm() / ((k - v) @ old.T).norm())
     assert moved > 10
+    worst = max(torch.stack(own).mean() for own in ways.values())
+    torch.testing.assert_close(left, worst, atol=1e-4, rtol=1e-3)
     assert {n for n, p in model.named_parameters() if not torch.equal(p.double(), before[n])} == {*model.moving}
 
 
@@ -125,7 +132,7 @@ def test_one_update_without_a_pass(model: StableDiffusion, tmp_path: Path):
 
 
 def test_an_edit_that_did_not_change_what_it_should_is_refused(model: StableDiffusion, tmp_path: Path):
-    with pytest.raises(BadInput, match=r"left 0\.\d\d of what was to go .* raise method\.erase_scale"):
+    with pytest.raises(BadInput, match=r"left 0\.\d\d of what was to go of church .* raise method\.erase_scale"):
         edit(method(model, tmp_path, Fixed([], 0.0), CHURCH, erase_scale=1e-4, ridge=10.0))
 
 

@@ -34,6 +34,8 @@ METHODS = {
     "uce": ["method.erase_scale=100", "method.keep_tolerance=null"],
     "kpop": ["method.layers=mid"],
     "adv_unlearn": ["adversary.steps=2", "adversary.warmup=0", "method.retain_batch=2"],
+    "age": ["preservation.every=1", "preservation.points=1", "preservation.keep=2"],
+    "concept_ablation": ["latents.images=1", "latents.kept_images=1"],
 }
 """The methods of the published tables, and what makes five steps of each cheap."""
 
@@ -52,8 +54,9 @@ def loaded(folder: Path) -> StableDiffusion:
 
 def trained(model: StableDiffusion, folder: Path, method: str, *overrides: str) -> Method:
     """The method after five updates."""
-    drawing = ["latents.steps=3", "latents.trajectories=1", "latents.kept_trajectories=1"]
-    given = ["concept=church", "steps=5", "batch_size=2", "lr=1e-3", *drawing, *METHODS[method], *overrides]
+    if method != "concept_ablation":  # which draws pictures
+        overrides = ("latents.trajectories=1", "latents.kept_trajectories=1", *overrides)
+    given = ["concept=church", "steps=5", "batch_size=2", "lr=1e-3", "latents.steps=3", *METHODS[method], *overrides]
     made = objective(composed(f"method={method}", *given), lambda: model, folder)
     silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = L.Trainer(max_epochs=1, accelerator="cpu", default_root_dir=folder, **silent)

@@ -1,9 +1,11 @@
 """What is chosen before the first update: the nearest by text, or any."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import composed
 
 from erase.concept import Concept
 from erase.errors import BadInput
@@ -21,10 +23,17 @@ CANDIDATES = [f"a photo of {thing}" for thing in ("a barn", "a house", "a tench"
 CHURCH = Concept("church", ("a church", "a photo of a church"), ("chapel",))
 
 
-def opened(strategy: Once, model: StableDiffusion, folder: Path, seed: int = 0, erased: Concept = CHURCH) -> Once:
+def opened(
+    strategy: Once,
+    model: StableDiffusion,
+    folder: Path,
+    seed: int = 0,
+    erased: Concept = CHURCH,
+    candidates: Sequence[str] = CANDIDATES,
+) -> Once:
     bank = Bank(trajectories=1, kept_trajectories=1, steps=3)
     bank.open(model, seed, folder)
-    strategy.open(Task(model, [erased], bank, Squared(), seed), CANDIDATES)
+    strategy.open(Task(model, [erased], bank, Squared(), seed), candidates)
     return strategy
 
 
@@ -88,6 +97,17 @@ def test_what_is_erased_is_no_candidate(tmp_path: Path):
 def test_nonsense_is_refused(make, field: str, value: int):
     with pytest.raises(BadInput, match=f"preservation.{field}={value}"):
         make(**{field: value})
+
+
+def test_a_retain_set_is_drawn_by_the_seed(model: StableDiffusion, tmp_path: Path):
+    """Of English some, of the miniature's own words all."""
+    words = RetainSet().candidates([], [CHURCH])
+    sets = [opened(RetainSet(keep=80), model, tmp_path, seed, candidates=words).settled for seed in (0, 0, 1)]
+    assert sets[0] == sets[1] != sets[2]
+    assert len({*sets[0]}) == 80
+    config = composed("method=adv_unlearn", "concept=church", "model=sd14")
+    assert (config.preservation.keep, composed("method=uce", "concept=church", "model=sd14").preservation.keep) == (80, None)
+    assert composed("method=adv_unlearn", "concept=nudity").preservation.keep > len(model.vocabulary)
 
 
 def test_a_retain_set_comes_round_before_anything_comes_again():

@@ -37,12 +37,12 @@ def test_a_cpu_that_emulates_half_precision_is_told_of(
     assert [sentence.split(":")[0] for sentence in said] == ([] if has else ["trainer.precision=bf16"])
 
 
-def updates(folder: Path, work: Path, precision: torch.dtype, frugal: bool = False) -> Method:
+def updates(folder: Path, work: Path, precision: torch.dtype, frugal: bool = False, name: str = "esd") -> Method:
     """Three updates of the weights of a small random model."""
     model = StableDiffusion(str(folder), name="sd14", precision=precision)
     model.low_memory = frugal
     drawing = ["latents.steps=3", "latents.trajectories=1", "steps=3", "lr=1e-3", "batch_size=2"]
-    method = objective(composed("method=esd", "concept=church", *drawing), lambda: model, work)
+    method = objective(composed(f"method={name}", "concept=church", *drawing), lambda: model, work)
     silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = L.Trainer(max_epochs=1, accelerator="cpu", default_root_dir=work, **silent)
     trainer.fit(method, DataLoader(range(method.steps), batch_size=None))
@@ -50,21 +50,23 @@ def updates(folder: Path, work: Path, precision: torch.dtype, frugal: bool = Fal
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_fp16_has_fp32_masters_and_a_scale(once: Once, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(("name", "turns"), [("esd", 1), ("kpop", 3)])
+def test_fp16_has_fp32_masters_and_a_scale(name: str, turns: int, once: Once, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of one player, and of two that step on one scale, three times an update."""
     folder = once("sd1", lambda at: families.make("sd1", at))
-    method = updates(folder, tmp_path, torch.float16)
+    method = updates(folder, tmp_path, torch.float16, name=name)
     moved, model = method.model.moving, method.model
     assert {w.dtype for n, w in model.named_parameters() if n not in moved} == {torch.float16}
     assert {w.dtype for w in moved.values()} == {torch.float32}
-    whole = updates(folder, tmp_path, torch.float32).model.moving
+    whole = updates(folder, tmp_path, torch.float32, name=name).model.moving
     before = {name: weight.float() for name, weight in model.originals.items()}
     way = torch.cat([(moved[n] - before[n]).flatten() for n in moved])
     wanted = torch.cat([(whole[n] - before[n]).flatten() for n in moved])
     assert torch.cosine_similarity(way, wanted, 0) > 0.9
     made = partial(torch.amp.GradScaler, init_scale=2.0**120)
     monkeypatch.setattr(torch.amp, "GradScaler", lambda *a, enabled: made(*a, enabled=enabled))
-    method = updates(folder, tmp_path, torch.float16)  # a scale so large that nothing is finite: nothing moves
-    assert method.scaler.get_scale() == 2.0**117
+    method = updates(folder, tmp_path, torch.float16, name=name)  # a scale so large that nothing is finite: nothing moves
+    assert method.scaler.get_scale() == 2.0 ** (120 - 3 * turns)
     assert all(torch.equal(w.half(), method.model.originals[n]) for n, w in method.model.moving.items())
     assert method.done == 3
 
