@@ -52,8 +52,8 @@ def objective(config: DictConfig, model: Callable[[], TextToImage], work: Path, 
     given["batch_size"] *= config.trainer.get("processes", 1)  # each of a team has as many
     method: Method = build(config.method, "method", model=loaded, concepts=concepts, work=work, shared=shared, **parts, **given)
     become = [words for words in map(method.target.words, method.task.prompts) if words is not None]
-    for field, prompts in {"preservation": method.candidates, "target": become}.items():
-        check_known(field, prompts, loaded.words, loaded.things, frame=loaded.vocabulary)
+    for axis, prompts in {"preservation": method.candidates, "target": become}.items():
+        check_known(axis, prompts, loaded.words, loaded.things, frame=loaded.vocabulary)
     if not method.players and not method.balance.plain:
         raise BadInput(f"method={method.title} goes down on no loss, so there is nothing to weigh: balance=sum.")
     if not method.players and not method.sharpness.plain:
