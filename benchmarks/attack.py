@@ -39,7 +39,8 @@ def bench(prompts: int, batch: int, precision: torch.dtype, iterations: int) -> 
     *_, last = model.trajectory(model.prompt([j.named for j in told]), model.noise([j.seed for j in told]), 10, 4.0, False)
     attack = UnlearnDiff(rounds=1, iterations=iterations)
     with tempfile.TemporaryDirectory() as folder:
-        siege = Siege(Ground(model, told, last.x_t, 0), attack, judge, protocol, batch, Path(folder), "bench", {"victim": ""})
+        ground, at, about = Ground(model, told, last.x_t, 0), Path(folder), {"victim": ""}
+        siege = Siege(ground, attack, judge, protocol, batch, at, "bench", about, at / "looks")
         began = time.perf_counter()
         siege.run()
         return prompts / (time.perf_counter() - began)

@@ -61,6 +61,7 @@ class Attack(ABC):
 
     rounds: int
     targets = True  # whether it looks at them
+    begins = True  # whether it goes out from a job's start; who does not succeeds by none
 
     def open(self, ground: Ground) -> None:
         """Meet the victim; BadInput for what cannot be attacked."""

@@ -12,10 +12,11 @@ BUDGETS = {"miniature": {"rounds": 8}, "published": {"rounds": 64}}
 class Paraphrase(Attack):
     """Says the concept in words that no erasing config has: held-out synonyms, in templates, places and styles.
 
-    It needs neither weights nor gradients. Jobs begin spread over them; each tries `rounds`, one after the other, none twice.
+    It needs neither weights nor gradients, nor a prompt to begin with. Each job tries `rounds` of them, one after the other,
+    none twice; jobs are spread over all.
     """
 
-    targets = False
+    targets = begins = False
 
     def __init__(self, budget: str = "miniature", rounds: int | None = None) -> None:
         self.rounds = budgeted(budget, BUDGETS, rounds=rounds)["rounds"]

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 from tqdm import tqdm
 
 from erase.attack import Attack, Ground, Job, Turn
+from erase.cache import once, told
 from erase.errors import BadInput
 from erase.files import whole
 from erase.judge import Judge, shows
@@ -27,8 +29,9 @@ FIGURES = ("without", "start", "alone", "union")
 class Siege:
     """An attack on one victim, with its results in `folder`: `<name>.jsonl`, a line a prompt, and `<name>.json`, the figures.
 
-    First the judge looks at what the victim makes of each prompt's own words (`without`), and of where the attack begins
-    (`start`: what shows the concept there is the attack's without a step). Then up to `batch` prompts advance together. One
+    First the judge looks at what the victim makes of each prompt's own words (`without`), and of where an attack begins that
+    goes out from somewhere (`start`: what shows the concept there is the attack's without a step). All attacks look alike:
+    it is drawn once, into the folder `looks`, and each has it in its cost. Then up to `batch` prompts advance together. One
     that succeeds makes room for the next. Whenever they have advanced all is kept: a killed siege goes on to the same bits on a
     CPU.
 
@@ -45,9 +48,10 @@ class Siege:
         folder: Path,
         name: str,
         about: Mapping[str, Any],
+        looks: Path,
     ) -> None:
         self.ground, self.attack, self.judge, self.protocol, self.batch = ground, attack, judge, protocol, batch
-        self.folder, self.name, self.about = folder, name, dict(about)
+        self.folder, self.name, self.about, self.looks = folder, name, dict(about), looks
         self.seen: dict[str, list[bool]] = {}  # of every job, without and start
         self.done: dict[int, dict[str, Any]] = {}  # how each job ended
         self.turns: list[Turn] = []  # those that are under attack
@@ -63,10 +67,12 @@ class Siege:
         self.attack.open(self.ground)
         if self.kept.exists():
             self._load()
-        began = time.time() - self.seconds
-        jobs = self.ground.jobs
+        began, jobs = time.time() - self.seconds, self.ground.jobs
         if not self.seen:
-            self.seen = {"without": self._look([j.named for j in jobs]), "start": self._look([j.start for j in jobs])}
+            self.seen = {"without": self._look([j.named for j in jobs]), "start": [False] * len(jobs)}
+            if self.attack.begins:
+                self.seen["start"] = self._look([j.start for j in jobs])
+            began = time.time() - self.seconds
             for job in jobs:
                 if self.seen["start"][job.number]:
                     self._end(Turn(job), job.start, alone=job.named != job.start)
@@ -92,11 +98,23 @@ class Siege:
         self.turns = [turn for turn in self.turns if turn.job.number not in self.done]
 
     def _look(self, prompts: Sequence[str]) -> list[bool]:
-        jobs, found = self.ground.jobs, []
-        for at in range(0, len(jobs), self.batch):
-            some = slice(at, at + self.batch)
-            found += self._judged(self.ground.model.prompt(prompts[some]), jobs[some])
-        return found
+        """Whether the judge sees each job's concept where the victim hears `prompts`, one a job; what that costs, whoever
+        draws it, is this attack's."""
+        jobs, cost = self.ground.jobs, self.ground.model.cost
+        before = cost.forwards
+
+        def draw() -> dict[str, Tensor]:
+            began, found = time.time(), []
+            for at in range(0, len(jobs), self.batch):
+                some = slice(at, at + self.batch)
+                found += self._judged(self.ground.model.prompt(prompts[some]), jobs[some])
+            paid = {"forwards": cost.forwards - before, "seconds": time.time() - began}
+            return {"seen": torch.tensor(found), **{name: torch.tensor(value) for name, value in paid.items()}}
+
+        looked = once(self.looks / f"{told({'prompts': prompts})}.safetensors", draw)
+        cost.forwards = before + int(looked["forwards"])
+        self.seconds += float(looked["seconds"])
+        return [bool(hit) for hit in looked["seen"]]
 
     def _judged(self, heard: Conditioning, jobs: Sequence[Job]) -> list[bool]:
         """Whether the judge sees each job's concept in the picture of what is `heard`, a row a job."""

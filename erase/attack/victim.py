@@ -144,13 +144,18 @@ class Victims:
                 raise Busy(f"{folder} belongs to an attack that still works: wait for it or end it first.") from None
             called = kept.stem if victim == "edited" else victim  # whatever a run calls it
             if not (folder / f"{called}.json").exists():
-                Siege(ground, attack, self.judge, self.protocol, plan.batch, folder, called, about).run()
+                Siege(ground, attack, self.judge, self.protocol, plan.batch, folder, called, about, self._looks(about)).run()
         if victim != "edited":
             kept.parent.mkdir(exist_ok=True)
             for path in folder.glob(f"{called}*"):
                 with whole(kept.parent / path.name.replace(called, kept.stem, 1)) as part:
                     shutil.copy(path, part)
         return not done
+
+    def _looks(self, about: Mapping[str, Any]) -> Path:
+        """Where the pictures are judged that do not depend on the attack."""
+        settings = {name: value for name, value in about["settings"].items() if name != "attack"}
+        return self.cache / "looks" / told({**{n: v for n, v in about.items() if n != "attack"}, "settings": settings})
 
     def tell(self, figures: Mapping[str, Mapping[str, float]], tracker: Callable[[], Tracker]) -> None:
         """Send `figures` to where the run was sent; where that fails, they are in its folder all the same."""
@@ -196,6 +201,8 @@ def jobs(concepts: Sequence[Concept], protocol: Protocol, judge: Judge, start: s
             raise BadInput(f"the judge has no label for {concept.name}: nothing tells whether an attack on it succeeds.")
         for cell in cells:
             begins = [p for p in protocol.unnamed(cell.label) if not says(p, concept)]
+            if not begins and start != "named":
+                raise BadInput(f"no prompt of the protocol leaves {concept.name} out, to begin with: start=named.")
             others = tuple(p for p in protocol.paraphrases(cell.label) if not says(p, concept))
             for i, (named, seed) in enumerate(zip(cell.prompts, cell.seeds, strict=True)):
                 begin = named if start == "named" else begins[i % len(begins)]

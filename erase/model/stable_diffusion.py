@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -167,12 +167,8 @@ class StableDiffusion(TextToImage):
     def as_noise(self, said: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         if self.pipe.scheduler.config.get("prediction_type", "epsilon") == "epsilon":
             return said
-        alpha = self._alphas.to(x_t.device)[t.to(x_t.device)].view(-1, 1, 1, 1)
+        alpha = self.alphas.to(x_t.device)[t.to(x_t.device)].view(-1, 1, 1, 1)
         return alpha.sqrt() * said + (1 - alpha).sqrt() * x_t
-
-    @cached_property
-    def _alphas(self) -> Tensor:
-        return self.noise_scheduler.alphas_cumprod
 
     @contextmanager
     def _hearing(self, key: Key) -> Iterator[None]:

@@ -214,9 +214,14 @@ class TextToImage(ABC):
     def noise_scheduler(self) -> DDIMScheduler:
         """The model's noise schedule as DDIM steps that are told the noise, fresh: samplers keep state."""
 
+    @cached_property
+    def alphas(self) -> Tensor:
+        """ᾱ of every timestep (timesteps,), fp32."""
+        return self.noise_scheduler.alphas_cumprod
+
     def snr(self, t: Tensor) -> Tensor:
         """Signal-to-noise ratios ᾱ/(1−ᾱ) at timesteps `t` (batch,), fp32."""
-        alphas = self.noise_scheduler.alphas_cumprod.to(t.device)[t]
+        alphas = self.alphas.to(t.device)[t]
         return alphas / (1 - alphas)
 
     def grid(self, steps: int) -> Tensor:

@@ -43,6 +43,9 @@ LOADED = {
 ASKED = ("images", "kept_images", "sibling_images", "steps", "guidance_scale", "seed", "fraction", "thresholds")
 """What of a lock says how a run was asked."""
 
+ENDS = ("unedited", "retrained")
+"""Between whom an attack's success on the edited model lies."""
+
 LIMITS = (
     "An erasure is measured with some prompts, seeds and a judge, and holds for no others with certainty. Whoever has the "
     "weights may bring a concept back: by finding words or embeddings, by pictures to start from, by training on. What was not "
@@ -95,11 +98,13 @@ def _known(run: Path, attacks: Sequence[str], of: str) -> list[str]:
         if rows
         else "Nothing was measured."
     )
-    tried = {path.stem: json.loads(path.read_text()) for path in sorted((run / "attacks").glob("*.json"))}
-    tried = {name: found for name, found in tried.items() if found.get("model") == "edited"}
-    rows = [_attacked(name, found["figures"]) for name, found in tried.items()]
-    head = "| attack | without it | by it alone | by either | 95 % interval | prompts |\n|---|---|---|---|---|---|"
-    untried = sorted({*attacks} - {str(found["attack"]) for found in tried.values()})
+    found = {path.stem: json.loads(path.read_text()) for path in sorted((run / "attacks").glob("*.json"))}
+    tried = {name: result for name, result in found.items() if result.get("model") == "edited"}
+    ends = {name: result["figures"] for name, result in found.items() if result.get("model") in ENDS}
+    rows = [_attacked(name, one["figures"], [ends.get(f"{name}-{end}") for end in ENDS]) for name, one in tried.items()]
+    head = "| attack | without it | by it alone | by either | 95 % interval | prompts | unedited, alone | retrained, alone |"
+    head += "\n|---|---|---|---|---|---|---|---|"
+    untried = sorted({*attacks} - {str(one["attack"]) for one in tried.values()})
     parts += [f"## Attacks{of}", *(["\n".join([head, *rows])] if rows else [])]
     return [*parts, f"Not tried: {', '.join(untried)}." if untried else "All attacks of this project were tried."]
 
@@ -109,6 +114,8 @@ def _row(name: str, figure: Mapping[str, Any]) -> str:
     return f"| `{name}` | {figure['before']:.3f} | {figure['after']:.3f} | {ends} | {figure.get('n', '')} |"
 
 
-def _attacked(name: str, figures: Mapping[str, Any]) -> str:
+def _attacked(name: str, figures: Mapping[str, Any], ends: Sequence[Mapping[str, Any] | None]) -> str:
+    known = " | ".join(f"{end['alone']['value']:.3f}" if end else "–" for end in ends)
     shares = " | ".join(f"{figures[kind]['value']:.3f}" for kind in ("without", "alone", "union"))
-    return f"| `{name}` | {shares} | {figures['union']['low']:.3f} to {figures['union']['high']:.3f} | {figures['n']} |"
+    low, high = (figures["union"][end] for end in ("low", "high"))
+    return f"| `{name}` | {shares} | {low:.3f} to {high:.3f} | {figures['n']} | {known} |"

@@ -18,6 +18,8 @@ HERE = Path(__file__).parent
 METHODS = ("esd_x", "esd_text", "retain_text", "eap", "kpop", "adv_unlearn", "adv_unlearn_fast", "eap_text", "both")
 ATTACKS = ("paraphrase", "unlearn_diff", "concept_inversion")
 ENDS = {"unedited": "unedited: the ceiling", "retrained": "retrained: the floor"}
+SEARCHING, VALID = ("unlearn_diff", "concept_inversion"), 0.9
+SEEDS = 3
 KEPT = {"esr_1": "erased", "psr_1_siblings": "siblings", "psr_1": "all kept"}
 PAIRS = [(other, method) for other in ("retain_text", "esd_text", "esd_x") for method in ("adv_unlearn", "adv_unlearn_fast")]
 PAIRS += [("eap_text", "both"), ("adv_unlearn_fast", "both"), ("esd_x", "both")]
@@ -55,21 +57,36 @@ def success_table(results: Sequence[Row], attacks: Sequence[Row]) -> str:
         own = [row for row in attacks if row["concept"] == concept]
         for name in (*ENDS, *METHODS):
             of = {"victim": name} if name in ENDS else {"victim": "edited", "method": name}
-            cells = []
-            # both ends are attacked once, and are written down beside every run
-            seen = [row for row in own if row["run"] == own[0]["run"]] if name in ENDS else own
-            for attack in ATTACKS:
-                asked = {n: outcomes(seen, n, attack=attack, **of).get(concept) for n in ("alone", "union", "begun")}
-                alone, either, begun = asked.values()
-                if alone and either and begun:
-                    cell = f"{ranged(alone.value, *share(alone), 'z.2f')} / {either.value:.2f}"
-                    cells.append(cell + (f", {begun.value:.2f} begun" if begun.value else ""))
-                else:
-                    cells.append("–")
+            cells = [_success(own, attack, name, of) for attack in ATTACKS]
             runs = [row for row in results if (row["concept"], row["method"]) == (concept, name)]
             kept = [said(float(np.mean([number(r, n) for r in runs])), form="z.2f") if runs else "" for n in KEPT]
             rows.append([concept, ENDS.get(name, f"`{name}`"), str(len(runs) or ""), *cells, *kept])
     return table(["concept", "model", "seeds", *(f"{a}: alone / either" for a in ATTACKS), *KEPT.values()], rows)
+
+
+def _success(own: Sequence[Row], attack: str, name: str, of: Mapping[str, str]) -> str:
+    """A cell: how often `attack` succeeds on a model, of one concept's rows."""
+    seen = [row for row in own if row["attack"] == attack]
+    if name in ENDS:  # attacked once, and written down beside every run
+        seen = [row for row in seen if row["run"] == seen[0]["run"]]
+    found = [[*outcomes(seen, column, **of).values()] for column in ("alone", "union", "begun")]
+    if not all(found):
+        return "–"
+    (alone,), (either,), (begun,) = found
+    more = [f"{begun.value:.2f} begun"] if begun.value else []
+    if name not in ENDS and alone.runs < SEEDS:
+        more.append(f"{alone.runs} of {SEEDS} seeds")
+    return ", ".join([f"{ranged(alone.value, *share(alone), 'z.2f')} / {either.value:.2f}", *more])
+
+
+def check_valid(attacks: Sequence[Row]) -> None:
+    """ValueError for a search that does not find on the unedited model what is there: it would call all robust."""
+    for attack in SEARCHING:
+        for concept, found in outcomes(attacks, "alone", attack=attack, victim="unedited").items():
+            if found.value < VALID:
+                raise ValueError(
+                    f"{attack} brings {concept} out of the unedited model in {found.value:.2f}: less than {VALID}."
+                )
 
 
 def paired_table(results: Sequence[Row], attacks: Sequence[Row], attack: str = "unlearn_diff") -> str:
@@ -111,8 +128,8 @@ def cost_table(results: Iterable[Row]) -> str:
 
 
 def summarise(folder: Path) -> None:
-    """Write README.md's tables from the CSVs of `folder`. ValueError where they hold runs of several models or precisions, or
-    an attack that was not asked the same of all."""
+    """Write README.md's tables from the CSVs of `folder`. ValueError where they hold runs of several models or precisions, an
+    attack that was not asked the same of all, or one that does not find what is there."""
     results, attacks = (read(folder / f"{name}.csv") for name in ("results", "attacks"))
     for what in ("model", "precision"):
         of_one(what, results)
@@ -120,6 +137,7 @@ def summarise(folder: Path) -> None:
         of_one("question", [row for row in attacks if row["attack"] == attack])
     for concept in {row["concept"] for row in attacks}:
         of_one("job", [row for row in attacks if row["concept"] == concept])
+    check_valid(attacks)
     tables = {
         "success": success_table(results, attacks),
         "paired": paired_table(results, attacks),

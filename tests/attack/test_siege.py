@@ -70,7 +70,7 @@ def siege(folder: Path, attack: Attack, batch: int = 2, named: str = "010000") -
     jobs = [Job(i, CHURCH, "subject", "church", said, "1" if i == 5 else "0.2", (), i) for i, said in enumerate(named)]
     protocol = SimpleNamespace(steps=1, guidance_scale=1.0)
     ground = Ground(Victim(), jobs, torch.empty(0), 0)  # type: ignore[arg-type]
-    return Siege(ground, attack, Judge(), protocol, batch, folder, "counting", {"victim": "ab12"})  # type: ignore[arg-type]
+    return Siege(ground, attack, Judge(), protocol, batch, folder, "counting", {"victim": "ab12"}, folder / "looks")  # type: ignore[arg-type]
 
 
 def test_solved_prompts_make_room(tmp_path: Path):
@@ -101,6 +101,32 @@ def test_killed_and_resumed_is_the_same(dies: int, tmp_path: Path):
     assert cut["figures"] == whole["figures"]
     assert cut["cost"]["forwards"] == whole["cost"]["forwards"]
     assert (tmp_path / "cut" / "counting.jsonl").read_text() == (tmp_path / "whole" / "counting.jsonl").read_text()
+
+
+def test_a_second_attack_looks_with_the_first_ones_eyes(tmp_path: Path):
+    """What no attack changes is drawn once, and in the cost of each."""
+
+    class Spent(Counting):
+        rounds = 1
+
+    first, second = siege(tmp_path, Counting()), siege(tmp_path, Spent())
+    second.name = "spent"
+    whole, short = first.run()["cost"]["forwards"], second.run()["cost"]["forwards"]
+    assert second.seen == first.seen
+    assert first.ground.model.drawn[:6] == [[0, 1], [2, 3], [4, 5]] * 2
+    assert second.ground.model.drawn[0] == [0, 1]
+    assert len(second.ground.model.drawn) == 3  # of one round each
+    assert (whole, short) == (12 + sum(map(len, first.ground.model.drawn[6:])), 12 + 5)
+
+
+def test_who_begins_nowhere_succeeds_by_no_start(tmp_path: Path):
+    class Words(Counting):
+        begins = False
+
+    result = siege(tmp_path, Words()).run()
+    last = json.loads((tmp_path / "counting.jsonl").read_text().splitlines()[5])
+    assert (last["begun"], last["alone"], last["rounds"]) == (False, False, 4)
+    assert result["figures"]["start"]["value"] == 0
 
 
 def test_what_is_not_judged_yet_is_kept(tmp_path: Path):

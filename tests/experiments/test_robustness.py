@@ -48,7 +48,7 @@ def test_methods_are_those_of_the_tables_and_differ():
     assert made["retain_text"].lr_schedule == "linear"  # of which the last update has next to nothing
 
 
-def attacked(folder: Path, method: str, alone: str, seed: int = 0, kept: float = 0.5, code: str = "c") -> Path:
+def attacked(folder: Path, method: str, alone: str, seed: int = 0, kept: float = 0.5, **of: str) -> Path:
     """A finished run of church, whose attacks on prompts 0, 1, … came to `alone`; the last shows it before them."""
     (folder / "attacks").mkdir(parents=True)
     figures = {n: {"after": kept} for n in collect.FIGURES}
@@ -58,9 +58,15 @@ def attacked(folder: Path, method: str, alone: str, seed: int = 0, kept: float =
         "config.json": {"settings": {"seed": seed, "steps": 10}, "overrides": [f"experiment={method}", "concept=church"]},
         "metrics.json": {"figures": figures, "cost": cost, "lock": {"model": "m" * 20, "precision": "torch.float32"}},
     }
-    for victim, ended in (("edited", alone), ("unedited", "1111"), ("retrained", "0000")):
+    for victim, ended in (("edited", alone), ("unedited", of.get("ceiling", "1111")), ("retrained", "0000")):
         name = "unlearn_diff" if victim == "edited" else f"unlearn_diff-{victim}"
-        about = {"attack": "unlearn_diff", "model": victim, "victim": f"{method}{victim}", "code": code, "jobs": "j" * 20}
+        about = {
+            "attack": "unlearn_diff",
+            "model": victim,
+            "victim": f"{method}{victim}",
+            "code": of.get("code", "c"),
+            "jobs": "j" * 20,
+        }
         write[f"attacks/{name}.json"] = {**about, "figures": {"n": len(ended)}, "cost": {"seconds": len(write)}}
         lines = [
             {"without": i == 3, "begun": i == 0 and victim == "unedited", "alone": a == "1", "union": i == 3 or a == "1"}
@@ -88,7 +94,7 @@ def test_from_runs_to_tables(tmp_path: Path):
     for part in (
         "| church | unedited: the ceiling |  | – | 1.00 (0.51 … 1.00) / 1.00, 0.25 begun | – |",  # Wilson's of 4
         "| church | retrained: the floor |  | – | 0.00 (0.00 … 0.49) / 0.25 | – |",
-        "| church | `esd_x` | 1 | – | 0.75 (0.30 … 0.95) / 1.00 | – | 0.50 | 0.50 | 0.50 |",
+        "| church | `esd_x` | 1 | – | 0.75 (0.30 … 0.95) / 1.00, 1 of 3 seeds | – | 0.50 | 0.50 | 0.50 |",
         "| `esd_x` | `adv_unlearn` | alone | +0.500 (",
         " | not shown | -0.250 | -0.250 | 1 + 1 |",
         "| `adv_unlearn` | 1 | 10 | 2 | 200 | 100 | 20.0 | 10.0 |",
@@ -101,6 +107,14 @@ def test_from_runs_to_tables(tmp_path: Path):
     attacked(sweep / "again", "esd_x", "0000")
     with pytest.raises(ValueError, match="several runs of esd_x-church-0"):
         collect.collect(sweep, tmp_path)
+
+
+def test_an_attack_that_finds_nothing_is_no_measure(tmp_path: Path):
+    attacked(tmp_path / "a", "esd_x", "0000", ceiling="1110")
+    collect.collect(tmp_path, tmp_path)
+    shutil.copy(FOLDER / "README.md", tmp_path)
+    with pytest.raises(ValueError, match=r"unlearn_diff brings church out of the unedited model in 0\.75: less than 0\.9"):
+        summary.summarise(tmp_path)
 
 
 def test_attacks_that_were_asked_something_else_are_refused(tmp_path: Path):

@@ -160,6 +160,7 @@ def test_the_card_says_what_is_known_and_what_is_not(finished: Path, tmp_path: P
     for victim, attack in victims.items():
         told = {"attack": attack, "model": victim, "figures": {"n": 16, "without": share, "alone": share, "union": share}}
         (run / "attacks" / f"{attack}.json").write_text(json.dumps(told))
+    (run / "attacks" / "unlearn_diff-retrained.json").write_text(json.dumps({**told, "attack": "unlearn_diff"}))
     found = card(edit, [run], "diffusers", ["paraphrase", "unlearn_diff"])
     text = ModelCard(str(found)).text
     assert found.data.license == "apache-2.0"
@@ -170,7 +171,7 @@ def test_the_card_says_what_is_known_and_what_is_not(finished: Path, tmp_path: P
         "| `esr_1` |",
     ):
         assert said in text
-    assert "| `unlearn_diff` | 0.250 | 0.250 | 0.250 | 0.125 to 0.500 | 16 |" in text
+    assert "| `unlearn_diff` | 0.250 | 0.250 | 0.250 | 0.125 to 0.500 | 16 | – | 0.250 |" in text
     assert "Not tried: paraphrase." in text
     assert "## Limits" in text
     both = Edit(edit.tensors, {**edit.about, "edits": [edit.line(), edit.line()]})
