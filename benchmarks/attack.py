@@ -30,19 +30,25 @@ class Unseen(Judge):
         return {head: p * (torch.arange(p.shape[1]) == 0) for head, p in super().probabilities(images).items()}
 
 
-def bench(prompts: int, batch: int, precision: torch.dtype, iterations: int) -> float:
+def bench(prompts: int, batch: int, precision: torch.dtype, iterations: int, device: torch.device) -> float:
     """Prompts a second, of a search of one round."""
-    model, protocol, judge = StableDiffusion("miniature", precision=precision), Protocol(prompts, 1, 10, 4.0), Unseen()
+    model, protocol, judge = (
+        StableDiffusion("miniature", precision=precision),
+        Protocol(prompts, 1, 10, 4.0),
+        Unseen().to(device),
+    )
     model.move([])  # in the run's precision
-    model.to(torch.device("cpu"))
+    model.to(device)
     told = jobs([CHURCH], protocol, judge, "unnamed")
     *_, last = model.trajectory(model.prompt([j.named for j in told]), model.noise([j.seed for j in told]), 10, 4.0, False)
     attack = UnlearnDiff(rounds=1, iterations=iterations)
     with tempfile.TemporaryDirectory() as folder:
-        ground, at, about = Ground(model, told, last.x_t, 0), Path(folder), {"victim": ""}
+        ground, at, about = Ground(model, told, last.x_t.cpu(), 0), Path(folder), {"victim": ""}
         siege = Siege(ground, attack, judge, protocol, batch, at, "bench", about, at / "looks")
         began = time.perf_counter()
         siege.run()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         return prompts / (time.perf_counter() - began)
 
 
@@ -52,10 +58,13 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--bf16", action="store_true")
     given = parser.parse_args()
     quiet()
     torch.set_num_threads(given.threads)
     precision = torch.bfloat16 if given.bf16 else torch.float32
-    alone, together = (bench(given.prompts, b, precision, given.iterations) for b in (1, given.batch))
+    device = torch.device(given.device)
+    bench(2, 1, precision, 1, device)  # the first pays for what is made once
+    alone, together = (bench(given.prompts, b, precision, given.iterations, device) for b in (1, given.batch))
     print(f"one at a time {alone:.3f} prompts a second, {given.batch} at a time {together:.3f}: {together / alone:.1f} times")
