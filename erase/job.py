@@ -51,9 +51,8 @@ def objective(config: DictConfig, model: Callable[[], TextToImage], work: Path, 
     given = {name: config[name] for name in ("steps", "lr", "lr_schedule", "batch_size", "seed")}
     given["batch_size"] *= config.trainer.get("processes", 1)  # each of a team has as many
     method: Method = build(config.method, "method", model=loaded, concepts=concepts, work=work, shared=shared, **parts, **given)
-    become = [words for words in map(method.target.words, method.task.prompts) if words is not None]
-    for axis, prompts in {"preservation": method.candidates, "target": become}.items():
-        check_known(axis, prompts, loaded.words, loaded.things, frame=loaded.vocabulary)
+    held = f"preservation.{'prompts' if 'prompts' in config.preservation else 'vocabulary'}"
+    check_known(held, method.candidates, loaded.words, loaded.things, frame=loaded.vocabulary)
     if not method.players and not method.balance.plain:
         raise BadInput(f"method={method.title} goes down on no loss, so there is nothing to weigh: balance=sum.")
     if not method.players and not method.sharpness.plain:

@@ -180,6 +180,6 @@ def test_what_does_not_fit_is_refused_in_one_sentence(pair: tuple[Choice, Choice
     """By the method that would take each of them with something else."""
     owner = "age" if ("target", "searched") in pair else "esd"
     config = composed("concept=[church,tench]", "batch_size=2", *arguments({"method": owner} | dict(pair)))
-    named = "|".join(part for choice in pair for part in (choice[0], choice[1].split()[0]))
+    named = "|".join(part for axis, option in pair if axis != "method" for part in (axis, option.split()[0]))
     with pytest.raises(BadInput, match=rf"^[^\n]*({named})[^\n]*\.$"):
         objective(config, lambda: model, tmp_path)

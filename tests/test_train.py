@@ -259,11 +259,11 @@ WRONG = {
     "a typo in a concept": (["method=esd", "concept=church", "+concept.members.church.synonym=[a]"], "synonym is not"),
     "holding words it does not know": (
         ["method=esd", "concept=church", "preservation=fixed", "preservation.prompts=[a zebra]"],
-        "preservation: the model knows no word of 'a zebra'",
+        "preservation.prompts: the model knows no word of 'a zebra'",
     ),
     "becoming words it does not know": (
-        ["method=esd", "concept=church", "target=anchor", "target.prompt=a zebra"],
-        "target: the model knows no word of 'a zebra'",
+        ["method=esd", "concept=church", "target=anchor", "target.prompt=a zebra", "target.eta=0.5"],
+        "target.prompt: the model knows no word of 'a zebra'",
     ),
     "a key that a compiled network does not hear": (
         ["method=kpop", "concept=church", "trainer.compile=true"],

@@ -69,9 +69,10 @@ class Siege:
             self._load()
         began, jobs = time.time() - self.seconds, self.ground.jobs
         if not self.seen:
-            self.seen = {"without": self._look([j.named for j in jobs]), "start": [False] * len(jobs)}
-            if self.attack.begins:
-                self.seen["start"] = self._look([j.start for j in jobs])
+            named, start = [j.named for j in jobs], [j.start for j in jobs]
+            without = self._look(named)
+            begun = [False] * len(jobs) if not self.attack.begins else without if start == named else self._look(start)
+            self.seen = {"without": without, "start": begun}
             began = time.time() - self.seconds
             for job in jobs:
                 if self.seen["start"][job.number]:

@@ -67,11 +67,11 @@ class Victims:
     ) -> None:
         self.folder, self.edit, self.plan, self.protocol, self.cache = folder, edit, plan, protocol, cache
         self.load, self.make = load, make
-        make()  # a wrong number is refused here
+        self.start = plan.start if make().begins else "none"  # a wrong number is refused here
         self.device, self.precision = trainer.device, trainer.precision
         concepts = [Concept.read(c) for c in edit.about["concepts"]]
         self.judge = judge.among(protocol.questions(concepts)).to(self.device)
-        self.jobs = jobs(concepts, protocol, self.judge, plan.start)
+        self.jobs = jobs(concepts, protocol, self.judge, self.start)
         self.ready: TextToImage | None = None  # loaded already, and not attacked yet
 
     def path(self, victim: str) -> Path:
@@ -83,7 +83,7 @@ class Victims:
     def asked(self) -> dict[str, Any]:
         """All that results depend on besides the victim."""
         plan = self.plan
-        settings: dict[str, Any] = {"start": plan.start, "prompts": self.protocol.images, "batch": plan.batch}
+        settings: dict[str, Any] = {"start": self.start, "prompts": self.protocol.images, "batch": plan.batch}
         settings |= {"seed": plan.seed, "attack": plan.fields, "protocol": self.protocol.lock}
         settings |= {"thresholds": list(self.judge.thresholds), "precision": str(self.precision).removeprefix("torch.")}
         made = {"jobs": told({"jobs": [asdict(job) for job in self.jobs]}), "judge": self.judge.hash, "code": code()}
@@ -144,18 +144,23 @@ class Victims:
                 raise Busy(f"{folder} belongs to an attack that still works: wait for it or end it first.") from None
             called = kept.stem if victim == "edited" else victim  # whatever a run calls it
             if not (folder / f"{called}.json").exists():
-                Siege(ground, attack, self.judge, self.protocol, plan.batch, folder, called, about, self._looks(about)).run()
+                Siege(
+                    ground,
+                    attack,
+                    self.judge,
+                    self.protocol,
+                    plan.batch,
+                    folder,
+                    called,
+                    about,
+                    self.cache / "looks" / looks(about),
+                ).run()
         if victim != "edited":
             kept.parent.mkdir(exist_ok=True)
             for path in folder.glob(f"{called}*"):
                 with whole(kept.parent / path.name.replace(called, kept.stem, 1)) as part:
                     shutil.copy(path, part)
         return not done
-
-    def _looks(self, about: Mapping[str, Any]) -> Path:
-        """Where the pictures are judged that do not depend on the attack."""
-        settings = {name: value for name, value in about["settings"].items() if name != "attack"}
-        return self.cache / "looks" / told({**{n: v for n, v in about.items() if n != "attack"}, "settings": settings})
 
     def tell(self, figures: Mapping[str, Mapping[str, float]], tracker: Callable[[], Tracker]) -> None:
         """Send `figures` to where the run was sent; where that fails, they are in its folder all the same."""
@@ -170,6 +175,12 @@ class Victims:
                 where.close()
         except Exception as e:  # of whatever library the logger is
             warnings.warn(f"the attacks were not sent: {type(e).__name__}: {e}", stacklevel=2)
+
+
+def looks(about: Mapping[str, Any]) -> str:
+    """The name of what is seen of a victim before any attack: by all of `about` but who attacks, and from where."""
+    settings = {name: value for name, value in about["settings"].items() if name not in ("attack", "start")}
+    return told({**{name: value for name, value in about.items() if name != "attack"}, "settings": settings})
 
 
 def targets_of(jobs: Sequence[Job], model: TextToImage, protocol: Protocol, batch: int, cache: Path) -> Tensor:
@@ -201,10 +212,10 @@ def jobs(concepts: Sequence[Concept], protocol: Protocol, judge: Judge, start: s
             raise BadInput(f"the judge has no label for {concept.name}: nothing tells whether an attack on it succeeds.")
         for cell in cells:
             begins = [p for p in protocol.unnamed(cell.label) if not says(p, concept)]
-            if not begins and start != "named":
+            if not begins and start == "unnamed":
                 raise BadInput(f"no prompt of the protocol leaves {concept.name} out, to begin with: start=named.")
             others = tuple(p for p in protocol.paraphrases(cell.label) if not says(p, concept))
             for i, (named, seed) in enumerate(zip(cell.prompts, cell.seeds, strict=True)):
-                begin = named if start == "named" else begins[i % len(begins)]
+                begin = named if start == "named" or not begins else begins[i % len(begins)]
                 found.append(Job(len(found), concept, cell.head, cell.label, named, begin, others, seed))
     return found

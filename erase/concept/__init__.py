@@ -88,10 +88,12 @@ def check_known(
 ) -> None:
     """BadInput, of `field`, for a prompt with none of the `words` that a small model knows (None: any), naming the `things`
     that it does know. What has no other words than `frame` says nothing, and is known too."""
+    if words is None:
+        return
     plain = {word for prompt in frame for word in _words(prompt)}
-    for prompt in prompts if words is not None else ():
+    for prompt in prompts:
         said = set(_words(prompt))
-        if not said & set(words or ()) and not (frame and said <= plain):
+        if not said & set(words) and not (frame and said <= plain):
             raise BadInput(f"{field}: the model knows no word of {prompt!r}; it knows {', '.join(things)}.")
 
 

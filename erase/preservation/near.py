@@ -23,13 +23,14 @@ def near(
     Nearness is the mean cosine of `text_features` with the concept's prompts. EAP's released code (Bui et al. 2024) takes
     the distance of all token states, and k-means of the distances alone; here it is of the features. None takes all.
     """
-    kept, count = torch.ones(max(1, len(erased)), len(candidates), dtype=torch.bool), len(candidates)
+    count = len(candidates)
+    kept = torch.ones(max(1, len(erased)), count, dtype=torch.bool)
     if min(closest or count, centres or count) >= count:
         return kept
     words = features(model, candidates, rows)
     for own, concept in zip(kept, erased, strict=True):
         likeness = (words @ features(model, concept.prompts, rows).T).mean(1)
-        order = likeness.argsort(descending=True, stable=True)[: closest or len(candidates)]
+        order = likeness.argsort(descending=True, stable=True)[: closest or count]
         if centres is not None and centres < len(order):
             order = order[representatives(words[order], centres)]
         own[:] = False

@@ -26,6 +26,7 @@ class Once:
             raise BadInput(f"preservation.keep={keep} must be at least 1.")
         self.ranking, self.weight, self.keep, self.file = ranking, weight, keep, vocabulary
         self.held = Fixed([], 0)  # until it has met the model
+        self.scores: dict[str, float] = {}  # of every candidate
         self.news: dict[str, Any] | None = None
 
     def candidates(self, vocabulary: Sequence[str], erased: Sequence[Concept]) -> list[str]:
@@ -39,9 +40,13 @@ class Once:
         self.held.open(task, candidates)
 
     def choose(self, step: int, count: int) -> Kept:
-        if step == 0 and self.keep:
-            self.news = {"step": 0, "chosen": self.held.prompts, "scores": self.scores}
+        self.tell(step)
         return self.held.choose(step, count)
+
+    def tell(self, step: int) -> None:
+        """Write down who is held, at the first step, unless all are."""
+        if step == 0 and len(self.held.prompts) < len(self.scores):
+            self.news = {"step": 0, "chosen": self.held.prompts, "scores": self.scores}
 
     @property
     def settled(self) -> list[str] | None:

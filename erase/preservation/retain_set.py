@@ -18,6 +18,7 @@ class RetainSet(Once):
         super().__init__(lots, weight, keep, vocabulary)
 
     def choose(self, step: int, count: int) -> Kept:
+        self.tell(step)
         known, first = self.held.prompts, step * count
         rounds = {i // len(known) for i in range(first, first + count)}
         orders = {r: torch.randperm(len(known), generator=stream(self.held.seed, "retain", r)) for r in rounds}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from erase.concept import says
+from erase.concept import check_known, says
 from erase.errors import BadInput
 from erase.latents import Points
 from erase.model.text_to_image import Conditioning
@@ -34,6 +34,8 @@ class Anchor:
                 )
             if any(says(anchor, other) for other in task.concepts):
                 raise BadInput(f"target=anchor: {anchor!r}, which {concept.name} is to become, says what is erased.")
+            field = f"concept.members.{concept.name}.anchor" if self.prompt is None else "target.prompt"
+            check_known(field, [anchor], self.model.words, self.model.things, frame=self.model.vocabulary)
             self.anchors |= dict.fromkeys(concept.prompts, anchor)
         self.said: dict[str, Conditioning] = {}
 

@@ -1,6 +1,7 @@
 """This file is what of attacked runs the tables are made from: two CSVs beside it.
 
     python experiments/robustness/collect.py multirun/robustness
+    python experiments/robustness/collect.py multirun/papers
 
 Rows of runs that are not there stay: a study may be made in parts, on several machines.
 """

@@ -80,13 +80,15 @@ def _success(own: Sequence[Row], attack: str, name: str, of: Mapping[str, str]) 
 
 
 def check_valid(attacks: Sequence[Row]) -> None:
-    """ValueError for a search that does not find on the unedited model what is there: it would call all robust."""
+    """ValueError for a search that does not find on the unedited model what is there, or was not asked to: it would call all
+    robust."""
     for attack in SEARCHING:
-        for concept, found in outcomes(attacks, "alone", attack=attack, victim="unedited").items():
-            if found.value < VALID:
-                raise ValueError(
-                    f"{attack} brings {concept} out of the unedited model in {found.value:.2f}: less than {VALID}."
-                )
+        ceilings = outcomes(attacks, "alone", attack=attack, victim="unedited")
+        for concept in dict.fromkeys(row["concept"] for row in attacks if row["attack"] == attack):
+            if concept not in ceilings:
+                raise ValueError(f"{attack} was not tried on the unedited model for {concept}: victim=unedited.")
+            if (rate := ceilings[concept].value) < VALID:
+                raise ValueError(f"{attack} brings {concept} out of the unedited model in {rate:.2f}: less than {VALID}.")
 
 
 def paired_table(results: Sequence[Row], attacks: Sequence[Row], attack: str = "unlearn_diff") -> str:

@@ -14,7 +14,7 @@ from wandb_file import records
 
 from erase.attack import Ground, Turn
 from erase.attack.paraphrase import Paraphrase
-from erase.attack.victim import jobs, targets_of
+from erase.attack.victim import jobs, looks, targets_of
 from erase.concept import Concept, says
 from erase.errors import BadInput
 from erase.judge.drawings import Drawings as Judge
@@ -92,6 +92,24 @@ def test_three_victims_and_a_table(tracked: Path, command: Command, model: Stabl
     other = command("attack", f"run={run}", "attack=paraphrase", "prompts=2", "attack.rounds=3")
     assert other.returncode == 2
     assert "settings.attack.rounds was 2 and is 3" in other.stderr
+
+
+def test_what_no_attack_changes_is_looked_at_once():
+    settings = {"start": "unnamed", "attack": {"rounds": 2}, "precision": "float32", "batch": 16}
+    about = {
+        "attack": "paraphrase",
+        "settings": settings,
+        "jobs": "j",
+        "judge": "g",
+        "code": "c",
+        "model": "edited",
+        "victim": "v",
+    }
+    same = [{**about, "attack": "unlearn_diff"}, {**about, "settings": {**settings, "attack": {}, "start": "none"}}]
+    others = [{**about, name: "another"} for name in about if name not in ("attack", "settings")]
+    others += [{**about, "settings": {**settings, name: "another"}} for name in ("precision", "batch")]
+    assert {looks(a) for a in same} == {looks(about)}
+    assert len({looks(a) for a in (about, *others)}) == 1 + len(others) == 8
 
 
 def test_the_unedited_model_is_attacked_anew_for_another_concept(run: Path, command: Command, tmp_path: Path):

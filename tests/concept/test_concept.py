@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 
 import pytest
+from omegaconf import OmegaConf
 
 from erase.command import CONF
 from erase.concept import Concept, check_known, read_vocabulary, resolve, rows, without
@@ -38,6 +39,13 @@ def test_the_erased_concept_is_never_a_candidate():
     assert without(["a golf ball", "a tennis ball"], [golf]) == ["a tennis ball"]
     red = Concept("mine", ("a red church",), ())  # what is asked for less narrowly is not held either
     assert without(["a photo of a church", "a photo of a barn"], [red]) == ["a photo of a barn"]
+
+
+@pytest.mark.parametrize("name", ["nudity", "van_gogh"])
+def test_a_bare_word_leaves_out_what_all_wordings_do(name: str):
+    full, bare = (resolve(OmegaConf.load(CONF / "concept" / f"{n}.yaml").members, None, None) for n in (name, f"{name}_bare"))
+    assert {c.name for c in (*full, *bare)} == {name}
+    assert without(world.vocabulary(), bare) == without(world.vocabulary(), full)
 
 
 def test_what_a_prompt_says_besides_the_concept_may_be_held():

@@ -115,6 +115,11 @@ def test_an_attack_that_finds_nothing_is_no_measure(tmp_path: Path):
     shutil.copy(FOLDER / "README.md", tmp_path)
     with pytest.raises(ValueError, match=r"unlearn_diff brings church out of the unedited model in 0\.75: less than 0\.9"):
         summary.summarise(tmp_path)
+    for path in tmp_path.glob("a/attacks/*-unedited.*"):
+        path.unlink()
+    collect.collect(tmp_path, tmp_path)
+    with pytest.raises(ValueError, match=r"not tried on the unedited model for church"):
+        summary.summarise(tmp_path)
 
 
 def test_attacks_that_were_asked_something_else_are_refused(tmp_path: Path):

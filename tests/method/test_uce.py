@@ -1,5 +1,6 @@
 """The closed form against least squares, and what it refuses."""
 
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -82,8 +83,12 @@ def test_it_is_the_minimum_of_least_squares(kept: list[str], model: StableDiffus
         for own, k, v in zip(ways.values(), *sides, strict=True):
             own.append((k @ after.T.double() - v @ old.T).norm() / ((k - v) @ old.T).norm())
     assert moved > 10
-    worst = max(torch.stack(own).mean() for own in ways.values())
+    name, worst = max(((name, torch.stack(own).mean()) for name, own in ways.items()), key=itemgetter(1))
     torch.testing.assert_close(left, worst, atol=1e-4, rtol=1e-3)
+    fresh = StableDiffusion("miniature", vocabulary="miniature")
+    fields = {"erase_scale": 3.0, "ridge": 0.2, "keep_tolerance": None, "tolerance": 0.9 * float(worst)}
+    with pytest.raises(BadInput, match=f"left .* of what was to go of {name} "):
+        edit(method(fresh, tmp_path, Fixed(kept, 0.7 if kept else 0.0), CHURCH, NUDITY, **fields))
     assert {n for n, p in model.named_parameters() if not torch.equal(p.double(), before[n])} == {*model.moving}
 
 
@@ -101,20 +106,21 @@ def test_the_word_becomes_the_anchor_and_what_is_held_stays(model: StableDiffusi
     assert (said() - before).norm() < 0.05 * before.norm()
 
 
-def test_what_all_other_words_say_is_looked_at_whether_they_are_held_or_not(tmp_path: Path):
+@pytest.mark.parametrize("held", [[], ["a photo of a zebra"]])
+def test_what_all_other_words_say_is_looked_at_whether_they_are_held_or_not(held: list[str], tmp_path: Path):
     """√Σ‖(W − W₀) k‖² / √Σ‖W₀ k‖², over every state of every candidate, the mean of the layers."""
     model = StableDiffusion("miniature", vocabulary="miniature")
     before = {n: p.detach().clone().double() for n, p in model.named_parameters()}
-    found = edit(method(model, tmp_path, Fixed([], 0.0), CHURCH, keep_tolerance=None))["keep"]
+    found = edit(method(model, tmp_path, Fixed(held, float(len(held))), CHURCH, keep_tolerance=None))["keep"]
     others = [p for p in model.vocabulary if "church" not in p]
     assert 40 < len(others) < len(model.vocabulary)
+    others += held
     k = model.prompt(others, edited=False).sequence[:, 1:].flatten(0, 1).double()
     shares = [((p.detach() - before[n]) @ k.T).norm() / (before[n] @ k.T).norm() for n, p in model.moving.items()]
     torch.testing.assert_close(found, torch.stack(shares).mean(), atol=1e-5, rtol=1e-4)
     share = float(found)
-    again = method(
-        StableDiffusion("miniature", vocabulary="miniature"), tmp_path, Fixed([], 0.0), CHURCH, keep_tolerance=0.9 * share
-    )
+    fresh, kept = StableDiffusion("miniature", vocabulary="miniature"), Fixed(held, float(len(held)))
+    again = method(fresh, tmp_path, kept, CHURCH, keep_tolerance=0.9 * share)
     with pytest.raises(BadInput, match=rf"changed all other words by {share:.2f} .*preservation=retain_set"):
         edit(again)
 

@@ -105,6 +105,9 @@ def test_a_retain_set_is_drawn_by_the_seed(model: StableDiffusion, tmp_path: Pat
     sets = [opened(RetainSet(keep=80), model, tmp_path, seed, candidates=words).settled for seed in (0, 0, 1)]
     assert sets[0] == sets[1] != sets[2]
     assert len({*sets[0]}) == 80
+    held = opened(RetainSet(keep=80), model, tmp_path, candidates=words)
+    held.choose(0, 5)
+    assert held.chosen()["chosen"] == sets[0]
     config = composed("method=adv_unlearn", "concept=church", "model=sd14")
     assert (config.preservation.keep, composed("method=uce", "concept=church", "model=sd14").preservation.keep) == (80, None)
     assert composed("method=adv_unlearn", "concept=nudity").preservation.keep > len(model.vocabulary)

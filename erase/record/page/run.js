@@ -81,11 +81,12 @@ function distances(run) {
 function attacks(run) {
   const found = Object.entries(run.figures).filter(([name]) => /^attack\/.+\/asr$/.test(name));
   if (!found.length) return [];
+  const begins = { named: "the concept's own words", none: "nothing" };
   const start = (name) => run.lock[name.replace(/\/asr$/, "")]?.start;
   const named = found.filter(([name]) => start(name) === "named").length;
   const rows = found.map(([name, f]) => {
     const room = known(f.before) && known(f.retrained) ? f.before - f.retrained : undefined;
-    return [name.split("/")[1], start(name) === "named" ? "the concept's own words" : "words without it", bar(f), plain(f.retrained), make("strong", {}, plain(f.after)), fine(interval(f)), plain(f.before),
+    return [name.split("/")[1], begins[start(name)] ?? "words without it", bar(f), plain(f.retrained), make("strong", {}, plain(f.after)), fine(interval(f)), plain(f.before),
       room ? `${plain((100 * (f.after - f.retrained)) / room, 0)} %` : "", known(f.n) ? String(f.n) : ""];
   });
   return [heading("Attacks"),
