@@ -20,7 +20,7 @@ def test_the_parts_are_all_runs_once():
     for part in ("sweep", "sets", "forms"):
         params = papers.composed(part, "method=esd", "concept=church").hydra.sweeper.params
         made += [*product(*(str(params[n]).split(",") for n in ("experiment", "concept", "seed")))]
-    assert len(made) == len({*made}) == 7 * 2 * 3 + 7 * 2 + 2 * 3
+    assert len(made) == len({*made}) == 7 * 2 * 3 + 7 * 2 + 2 * 6
     assert {concept for _, concept, _ in made} == {*summary.CONCEPTS} <= {*choices("concept")}
     names = {system for system, _, _ in made}
     assert names == {*summary.SYSTEMS} == {p.stem for p in (papers.folder / "experiment").glob("*.yaml")}
@@ -78,7 +78,8 @@ def test_from_runs_to_tables(finished: Path, tmp_path: Path):
 
 def test_forms_are_held_against_each_other_by_the_command(finished: Path, command: Command, tmp_path: Path, monkeypatch):
     """What is written of them is `erase.evaluate`'s: equal runs differ by nothing, and what lacks a partner is left out."""
-    for seed, forms in enumerate((papers_forms.FORMS, ("eap",))):
+    published = papers_forms.PUBLISHED
+    for seed, forms in enumerate(((published, "eap", "eap_refreshed"), (published, "eap_refreshed"), ("eap",))):
         for form in forms:
             folder = made(finished, tmp_path / "multirun" / "papers" / f"{form}-{seed}", form)
             config = json.loads((folder / "config.json").read_text())
@@ -90,9 +91,12 @@ def test_forms_are_held_against_each_other_by_the_command(finished: Path, comman
         papers_forms, "ASKED", ("protocol.images=2", "protocol.sibling_images=1", "protocol.kept_images=1", "protocol.steps=1")
     )
     papers_forms.main(tmp_path / "multirun" / "papers", tmp_path)
-    assert [done.returncode for done in asked] == [0]
+    assert [done.returncode for done in asked] == [0, 0]
     rows = list(csv.DictReader((tmp_path / "forms.csv").open()))
-    assert {(row["form"], row["figure"]) for row in rows} == {*product(papers_forms.FORMS[1:], papers_forms.FIGURES)}
+    assert {(row["form"], row["figure"]) for row in rows} == {*product(papers_forms.FAST, papers_forms.FIGURES)}
+    said = "\n".join(done.stdout for done in asked)
+    assert "eap_refreshed-1" in said
+    assert "eap_refreshed-0" not in said  # it was found by that seed
     for row in rows:
         assert (row["seeds"], float(row["difference"]), row["published"]) == ("1", 0.0, row["fast"])
         assert float(row["low"]) < 0 < float(row["high"])
