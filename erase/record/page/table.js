@@ -71,13 +71,19 @@ function head(column) {
 /** A field's name, which may go on in the next line after each dot; no number may. */
 const breakable = (name) => name.split(/(?<=\.)(?!\d)/).flatMap((part, at) => (at ? [make("wbr"), part] : [part]));
 
+/** Characters of a setting that stand in one line. */
+const LONG = 28;
+
 /** A run's row. */
 function row(run, shownColumns) {
   const picked = pair().includes(run);
   return make("tr", { class: picked || VIEW.run === run.name ? "on" : "", "data-row": run.name },
     make("td", {}, make("input", { type: "checkbox", checked: picked, "aria-label": `compare ${run.name}`, "data-pick": run.name, onchange: () => pick(run) })),
     make("th", { scope: "row", class: "text name", title: run.name }, runLink(run), run.state === "finished" ? "" : make("span", { class: "fine bad" }, run.state)),
-    shownColumns.map((column) => make("td", { class: column.text ? "text" : "" }, column.cell(run))));
+    shownColumns.map((column) => {
+      const cell = column.cell(run);
+      return make("td", { class: column.text ? (cell.length > LONG ? "text long" : "text") : "" }, cell);
+    }));
 }
 
 /** The checkboxes of all columns. */
