@@ -697,7 +697,7 @@ def test_a_new_user_is_answered(visit: Any, page_of_all: str, runs: Path):
 
 
 def picture(page: Any, path: Path, first: str, last: str, height: int = 2000) -> Image.Image:
-    """The page from the top of one element to the end of another, `height` pixels at most, in 128 colours."""
+    """The page from the top of one element to the end of another, `height` pixels at most, in 256 colours."""
     page.evaluate("document.activeElement.blur()")
     until(page, "[...document.querySelectorAll('.plot')].every((plot) => plot.querySelector('.main-svg'))")
     places = [page.locator(selector).first.bounding_box() for selector in (first, last)]
@@ -706,7 +706,8 @@ def picture(page: Any, path: Path, first: str, last: str, height: int = 2000) ->
     clip = {"x": 0, "y": top, "width": page.viewport_size["width"], "height": min(height, bottom - top)}
     page.screenshot(path=path, full_page=True, clip=clip)
     with Image.open(path) as shot:
-        small = shot.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        # by what colours there are: a marker has few pixels, and is looked for by its own
+        small = shot.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
     return small
 

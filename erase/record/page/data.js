@@ -99,14 +99,17 @@ function timesChosen(run, label) {
   return run.held.get(label);
 }
 
-/** A link to a run that keeps the rest of the view; also where that is the run shown already. */
-function runLink(run) {
+/** A name that may go on in the next line after each hyphen, low line and plus. */
+const parted = (name) => name.split(/(?<=[-_+])/).flatMap((part, at) => (at ? [make("wbr"), part] : [part]));
+
+/** A link to a run that keeps the rest of the view; also where that is the run shown already; `narrow`: in several lines. */
+function runLink(run, narrow = false) {
   const follow = (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return; // a window of its own
     if (VIEW.run !== run.name) change_view({ run: run.name });
     go(event, "run");
   };
-  return make("a", { href: address({ ...VIEW, run: run.name }), "data-run": run.name, onclick: follow }, run.name);
+  return make("a", { href: address({ ...VIEW, run: run.name }), "data-run": run.name, onclick: follow }, narrow ? parted(run.name) : run.name);
 }
 
 /** A table in a box that scrolls by itself, which the keyboard reaches. */

@@ -158,8 +158,8 @@ function renderTrade(runs) {
     groups ? make("label", { class: "over" }, "Colour and shape", select("colour", groups, DATA.differing.map((name) => [name, name]))) : "");
   const heads = [["run", "text"], ...[x, y].map((key) => [MEASURES.get(key).words, "tight"])].map(([words, kind]) => make("th", { scope: "col", class: kind }, words));
   const rows = ({ name, line }) => make("tbody", {},
-    each && make("tr", {}, make("th", { scope: "rowgroup", colspan: 3, class: "text long" }, name)),
-    (MEASURES.get(x).less ? line : [...line].reverse()).map((p) => make("tr", {}, make("th", { scope: "row", class: "text long" }, runLink(p.run)), ...[x, y].map((key, at) => make("td", {}, plain([p.x, p.y][at].at, MEASURES.get(key).digits))))));
+    each && make("tr", {}, make("th", { scope: "rowgroup", colspan: 3, class: "text long" }, parted(name))),
+    (MEASURES.get(x).less ? line : [...line].reverse()).map((p) => make("tr", {}, make("th", { scope: "row", class: "text long" }, runLink(p.run, true)), ...[x, y].map((key, at) => make("td", {}, plain([p.x, p.y][at].at, MEASURES.get(key).digits))))));
   document.getElementById("trade-table").replaceChildren(
     ALONE ? "" : make("p", { class: "fine" }, `The Pareto front${each} of ${all.length === 1 ? "1 run" : `${all.length} runs`}: no other run${each && " of the same concept"}${MODELS.size > 1 ? " and model" : ""} is better in one and as good in the other.${many ? " Intervals are drawn of these and of the run shown below." : ""}`),
     make("table", {}, make("thead", {}, make("tr", {}, heads)), fronts.map(rows)));
