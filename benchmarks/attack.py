@@ -32,11 +32,8 @@ class Unseen(Judge):
 
 def bench(prompts: int, batch: int, precision: torch.dtype, iterations: int, device: torch.device) -> float:
     """Prompts a second, of a search of one round."""
-    model, protocol, judge = (
-        StableDiffusion("miniature", precision=precision),
-        Protocol(prompts, 1, 10, 4.0),
-        Unseen().to(device),
-    )
+    model, protocol = StableDiffusion("miniature", precision=precision), Protocol(prompts, 1, 10, 4.0)
+    judge = Unseen().to(device)
     model.move([])  # in the run's precision
     model.to(device)
     told = jobs([CHURCH], protocol, judge, "unnamed")

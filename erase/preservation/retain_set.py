@@ -10,8 +10,8 @@ from erase.random import stream
 
 class RetainSet(Once):
     """Holds `keep` candidates that the seed draws (None: all), one after the other, in an order that is drawn anew when all
-    have been: the sampling without replacement of AdvUnlearn (Zhang et al. 2024, arXiv 2405.15234). Each has a trajectory in
-    the bank, so that an update pays for as many as there are, not for as many as are drawn.
+    have been: the sampling without replacement of AdvUnlearn (Zhang et al. 2024, arXiv 2405.15234). Each needs
+    trajectories of its own in the bank: the fewer are held, the less an update costs.
     """
 
     def __init__(self, weight: float = 1.0, keep: int | None = None, vocabulary: str | None = None) -> None:

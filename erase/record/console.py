@@ -26,7 +26,9 @@ def attack_table(name: str, folder: Path, results: Mapping[str, Mapping[str, Any
     for column in ("concept seen in", *results, "95 % of edited"):
         found.add_column(column, justify="left" if column.startswith("concept") else "right")
     begins = any(result["settings"]["start"] != "none" for result in results.values())
-    for key, words in ATTACKED.items() if begins else ((k, w) for k, w in ATTACKED.items() if k != "start"):
+    for key, words in ATTACKED.items():
+        if key == "start" and not begins:
+            continue
         said = [f"{result['figures'][key]['value']:.3f}" for result in results.values()]
         ends = results["edited"]["figures"][key] if "edited" in results else None
         found.add_row(words, *said, f"{ends['low']:.3f}–{ends['high']:.3f}" if ends else "")

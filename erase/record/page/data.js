@@ -99,8 +99,8 @@ function timesChosen(run, label) {
   return run.held.get(label);
 }
 
-/** A name that may go on in the next line after each hyphen, low line and plus. */
-const parted = (name) => name.split(/(?<=[-_+])/).flatMap((part, at) => (at ? [make("wbr"), part] : [part]));
+/** A name that may go on in the next line at certain places: after each hyphen, low line and plus, unless others are told. */
+const parted = (name, places = /(?<=[-_+])/) => name.split(places).flatMap((part, at) => (at ? [make("wbr"), part] : [part]));
 
 /** A link to a run that keeps the rest of the view; also where that is the run shown already; `narrow`: in several lines. */
 function runLink(run, narrow = false) {

@@ -65,11 +65,8 @@ function head(column) {
   const sort = () => change_view({ sort: `${turned ? "-" : ""}${column.key}` });
   const order = now ? (down ? "descending" : "ascending") : undefined;
   return make("th", { scope: "col", "aria-sort": order, class: `${column.text ? "text" : "tight"} ${column.key === "run" ? "name" : ""}` },
-    make("button", { type: "button", "data-sort": column.key, title: column.key, onclick: sort }, breakable(column.words)));
+    make("button", { type: "button", "data-sort": column.key, title: column.key, onclick: sort }, parted(column.words, /(?<=\.)(?!\d)/)));
 }
-
-/** A field's name, which may go on in the next line after each dot; no number may. */
-const breakable = (name) => name.split(/(?<=\.)(?!\d)/).flatMap((part, at) => (at ? [make("wbr"), part] : [part]));
 
 /** Characters of a setting that stand in one line. */
 const LONG = 28;
