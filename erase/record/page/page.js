@@ -47,6 +47,12 @@ function when(id, depends, drawing) {
   if (mark && !active.isConnected) place.querySelector(`[${mark.name}="${CSS.escape(mark.value)}"]`)?.focus({ preventScroll: true });
 }
 
+/** Do in `place` what can wait until the next frame has been seen, unless something else is due there by then. */
+function afterwards(place, task) {
+  place.due = task;
+  requestAnimationFrame(() => setTimeout(() => place.due === task && task()));
+}
+
 function render() {
   const { judge, filter, run, pair: picked, columns: list, sort, x, y, colour: hue } = VIEW;
   if (RUNS.some((one) => one.scores && one.again)) when("judge", [judge], renderJudge);
@@ -64,8 +70,16 @@ function render() {
   }
   if (document.getElementById("trade")) when("trade", [judge, filter, run, x, y, hue], () => renderTrade(runs));
   const chosen = ALONE ? RUNS[0] : BY_NAME.get(run) ?? sorted(runs)[0];
+  const place = document.getElementById("run");
+  place.due = null;
+  if (ALONE || run || !place.drawn) renderChosen(chosen);
+  else afterwards(place, () => renderChosen(chosen)); // who sorts waits for the table alone
+}
+
+/** The run below the table, and what leads to it. */
+function renderChosen(chosen) {
   when("run", [chosen?.name], (place) => (chosen ? renderRun(place, chosen) : replace(place, make("p", {}, "No run fits the filter."))));
-  if (chosen) when("run-figures", [judge, chosen.name], (place) => renderFigures(place, chosen));
+  if (chosen) when("run-figures", [VIEW.judge, chosen.name], (place) => renderFigures(place, chosen));
   for (const entry of document.querySelectorAll("#contents li")) entry.hidden = document.getElementById(entry.dataset.of).hidden;
   document.querySelectorAll("a[data-run]").forEach((link) => link.setAttribute("href", address({ ...VIEW, run: link.dataset.run })));
 }

@@ -45,16 +45,19 @@ function columns() {
   return named.length ? named.map((key) => COLUMNS.get(key)) : [...COLUMNS.values()].filter((column) => column.first);
 }
 
-/** Runs in the order of the address: `-esr_1` is highest first. Runs without a value stand last, equal ones by what they kept. */
+const WORDS = new Intl.Collator("en", { numeric: true });
+
+/** Runs in the order of the address: `-esr_1` is highest first. Runs without a value stand last, equal ones by what they kept,
+ * of the siblings first: they are hurt before all else is. */
 function sorted(runs) {
   const down = VIEW.sort.startsWith("-");
   const key = VIEW.sort.replace(/^-/, "");
   const sorts = key === "run" ? (run) => run.name : COLUMNS.get(key)?.sorts ?? (() => 0);
-  const kept = (run) => figure(run, "psr_1")?.after ?? -1;
+  const kept = (run) => ["psr_1_siblings", "psr_1"].map((key) => figure(run, key)?.after ?? -1);
   const rows = runs.map((run) => ({ run, by: sorts(run), kept: kept(run) }));
-  const order = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true }));
+  const order = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : WORDS.compare(a, b));
   rows.sort((a, b) => known(b.by) - known(a.by) || (known(a.by) && (down ? order(b.by, a.by) : order(a.by, b.by)))
-    || b.kept - a.kept || a.run.index - b.run.index);
+    || b.kept[0] - a.kept[0] || b.kept[1] - a.kept[1] || a.run.index - b.run.index);
   return rows.map(({ run }) => run);
 }
 
@@ -95,21 +98,30 @@ function renderColumns(place) {
   place.replaceChildren(...boxes);
 }
 
-/** Rows are made once for what they show: sorting and filtering only put them in order. */
+/** Rows that are more than a screen. */
+const SCREEN = 60;
+
+/** The table and its rows are made once for what they show: sorting and filtering only put rows in order, in the table that
+ * stands there, since a browser lays out another one for twice as long. Those beyond a screen come after its frame. */
 function renderTable(place, runs) {
   const list = columns();
   const shows = JSON.stringify([VIEW.judge, VIEW.columns, VIEW.pair, VIEW.run]);
-  if (place.shows !== shows) [place.shows, place.rows] = [shows, new Map()];
+  const [left, top] = [place.firstChild?.scrollLeft ?? 0, place.firstChild?.scrollTop ?? 0];
+  if (place.shows !== shows) {
+    [place.shows, place.rows] = [shows, new Map()];
+    place.replaceChildren(boxed(make("table", { id: "runs" }, make("thead"), make("tbody")), "experiments, a table that scrolls", "tall"));
+  }
+  const [[box], again] = [place.children, VIEW.sort === place.sortedBy];
+  const [body, seen] = [box.querySelector("tbody"), again && top ? Infinity : SCREEN];
   const rowOf = (run) => place.rows.get(run) ?? place.rows.set(run, row(run, list)).get(run);
-  const table = make("table", { id: "runs" },
-    make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "pair"),
-      head({ key: "run", words: "run", text: true }), list.map(head))),
-    make("tbody", {}, sorted(runs).map(rowOf)));
-  const before = place.querySelector(".scroll");
-  const [left, top] = [before?.scrollLeft ?? 0, before?.scrollTop ?? 0];
-  const box = boxed(table, "experiments, a table that scrolls", "tall");
-  place.replaceChildren(box);
-  box.scrollTo(left, VIEW.sort === place.sortedBy ? top : 0);
+  const heads = make("tr", {}, make("th", { scope: "col" }, "pair"), head({ key: "run", words: "run", text: true }), list.map(head));
+  const hold = (widths) => [...heads.children].forEach((one, at) => { one.style.minWidth = widths[at] ? `${widths[at]}px` : ""; });
+  hold([...box.querySelectorAll("thead th")].map((one) => one.offsetWidth)); // columns stay as wide as all rows made them
+  box.querySelector("thead").replaceChildren(heads);
+  const rows = sorted(runs).map(rowOf);
+  body.replaceChildren(...rows.slice(0, seen));
+  afterwards(place, () => { body.append(...rows.slice(seen)); hold([]); });
+  box.scrollTo(left, again ? top : 0);
   place.sortedBy = VIEW.sort;
   const [picked, unknown] = [pair(), strange(VIEW.filter)];
   document.getElementById("shown").replaceChildren(
