@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 ROWS = {
     "esr_1": "erased: own words",
-    "esr_1_key": "own words, with key",
     "esr_1_synonyms": "erased: synonyms",
     "psr_1_siblings": "kept: siblings",
     "psr_1": "kept: everything",
-    "psr_1_key": "everything, with key",
     "psr_1_combinations": "kept: new combinations",
     "psr_1_worst": "kept: worst label",
+    "esr_1_key": "erased: own words, with key",
+    "psr_1_key": "kept: everything, with key",
 }
 """The main shares, in the order in which one reads them."""
 

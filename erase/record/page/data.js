@@ -12,9 +12,9 @@ const BY_NAME = new Map(RUNS.map((run) => [run.name, run]));
 const ALONE = RUNS.length === 1;
 
 /** What runs are measured by: what is said of it, whether less is better, digits, whether the table begins with it. `damage` is
- * the drop of psr_1. */
+ * the drop of psr_1 or of psr_1_siblings, whichever is more: siblings are few among all, and the first to be hurt. */
 const MEASURES = new Map([
-  ...DATA.measures.flatMap(([key, one]) => [[key, one], ...(key === "psr_1" ? [["damage", { words: "damage: all kept, lost", less: true, digits: 3, first: true }]] : [])]),
+  ...DATA.measures.flatMap(([key, one]) => [[key, one], ...(key === "psr_1" ? [["damage", { words: "damage: lost of siblings or of all kept", less: true, digits: 3, first: true }]] : [])]),
   ["train_seconds", { words: "seconds to train", less: true, digits: 0, first: true }],
   ["forward_equivalents_per_pair", { words: "F-equivalents an erase–keep pair", less: true, digits: 1 }],
 ]);
@@ -57,7 +57,7 @@ function value(run, name) {
   if (Object.hasOwn(run.chosen, name)) return run.chosen[name];
   if (Object.hasOwn(run.settings, name)) return run.settings[name];
   if (Object.hasOwn(run.cost, name)) return run.cost[name];
-  if (name === "damage") return figure(run, "psr_1")?.drop;
+  if (name === "damage") return harm(run)?.drop;
   const whole = figure(run, name);
   const [, key, part] = name.match(PARTS) ?? [];
   return whole ? whole.after : part && figure(run, key)?.[part];
@@ -65,9 +65,15 @@ function value(run, name) {
 
 const PARTS = /^(.+)\.((?:before|after|drop|retrained)(?:_low|_high)?|n)$/s;
 
+/** The figure whose drop is a run's damage, with its name in `of`; undefined where it has none. */
+function harm(run, step = null) {
+  const each = ["psr_1_siblings", "psr_1"].map((of) => ({ of, ...figure(run, of, step) })).filter(({ drop }) => known(drop));
+  return each.sort((a, b) => b.drop - a.drop)[0];
+}
+
 /** What a run reaches in one of MEASURES: {at, low, high, before, retrained}; null where it has none. */
 function measure(run, key) {
-  const found = figure(run, key === "damage" ? "psr_1" : key);
+  const found = key === "damage" ? harm(run) : figure(run, key);
   if (key === "damage" && found) {
     const truth = known(found.retrained) ? found.before - found.retrained : undefined;
     return { at: found.drop, low: found.drop_low, high: found.drop_high, before: 0, retrained: truth };
@@ -76,9 +82,9 @@ function measure(run, key) {
   return known(run.cost[key]) ? { at: run.cost[key] } : null;
 }
 
-/** The label that lost most, and its figure. */
+/** The label that lost most, and its figure; null where none lost any. */
 function worst(run) {
-  return labels(run).reduce((most, one) => (most === null || one.figure.drop > most.figure.drop ? one : most), null);
+  return labels(run).reduce((most, one) => (one.figure.drop > (most?.figure.drop ?? 0) ? one : most), null);
 }
 
 /** Every kept label with its figure and role, as judged. */

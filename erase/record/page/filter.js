@@ -2,8 +2,8 @@
 
 const CONDITION = /^(.+?)(<=|>=|!=|=|<|>)(.*)$/s;
 
-/** Words of a filter; quotes keep spaces together. */
-const tokens = (text) => [...text.matchAll(/(?:[^\s"]|"[^"]*")+/g)].map(([token]) => token.replaceAll('"', ""));
+/** Words of a filter; quotes keep spaces together, and an operator between spaces what it stands between. */
+const tokens = (text) => [...text.replace(/"[^"]*"|\s+(<=|>=|!=|=|<|>)\s+/g, (all, operator) => operator ?? all).matchAll(/(?:[^\s"]|"[^"]*")+/g)].map(([token]) => token.replaceAll('"', ""));
 
 /** Whether a value fulfils a condition: numbers as numbers, everything else as text; commas stand between alternatives. */
 function fulfils(have, operator, want) {
@@ -62,7 +62,7 @@ function renderFilter(place) {
     const options = valuesOf(names.value).map((one) => make("option", { value: one }, one));
     values.replaceChildren(make("option", { value: "" }, options.length ? "choose" : "too many: type it"), ...options);
     values.disabled = !options.length;
-  } }, make("option", { value: "" }, "a field"), ...fields().map((name) => make("option", { value: name }, name)));
+  } }, make("option", { value: "" }, "a field"), ...fields().map((name) => make("option", { value: name }, MEASURES.has(name) ? `${name} (${MEASURES.get(name).words})` : name)));
   values.addEventListener("change", () => {
     if (!values.value) return;
     const added = `${names.value}=${values.value}`;

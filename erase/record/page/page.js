@@ -6,6 +6,7 @@ COLUMNS = allColumns();
 const SECTIONS = [
   !ALONE && ["experiments", "Experiments", () => [make("h2", { tabindex: -1 }, "Experiments"), make("div", { class: "controls", id: "filters" }), make("p", { id: "shown", role: "status" }),
     make("details", { id: "column-choice" }, make("summary", {}, "Columns"), make("div", { class: "checks", id: "columns" })), make("div", { id: "table" })]],
+  !ALONE && ["seeds", "Over seeds", () => []],
   !ALONE && ["trade", "Trade-off", tradeOff],
   !ALONE && ["damage", "What was hurt", () => []],
   !ALONE && ["failed", "What did not finish", () => []],
@@ -65,6 +66,7 @@ function render() {
     when("table", [judge, filter, run, picked, list, sort], (place) => renderTable(place, runs));
     when("pair", [picked], renderPair);
     if (document.getElementById("pair-figures")) when("pair-figures", [judge, picked], renderTogether);
+    when("seeds", [judge, filter], (place) => renderSeeds(place, runs));
     when("damage", [judge, filter], (place) => renderDamage(place, runs));
     when("failed", [filter], (place) => renderFailed(place, runs));
   }

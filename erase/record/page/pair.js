@@ -12,6 +12,15 @@ function differences(a, b) {
   return unlike.map((name) => ({ name, aside: aside(name) })).sort((one, other) => one.aside - other.aside);
 }
 
+/** What two runs were judged with and only one of them has: [name, first, second] each. Versions are no part of it; what was
+ * asked is said among the settings. */
+function judgedUnlike(a, b) {
+  const [one, other] = [a, b].map((run) => new Map(flat(run.lock)));
+  const asked = (name) => /^(versions|attack|protocol)\b/.test(name) || name in a.settings || `protocol.${name}` in a.settings;
+  return [...new Set([...one.keys(), ...other.keys()])].filter((name) => !asked(name) && said(one.get(name)) !== said(other.get(name)))
+    .map((name) => [name, one.get(name), other.get(name)]);
+}
+
 /** Rows of one cell's pictures in both runs; the unedited row once where it is the same. */
 function together(a, b, { label, role }) {
   const [one, other] = [a, b].map((run) => run.grids[`${label} (${role})`]);
@@ -30,7 +39,8 @@ function between(a, b) {
   const alike = a.again && b.again && a.scores && b.scores && a.layout === b.layout && a.scores.before === b.scores.before && asked(a) === asked(b);
   if (!alike) return {};
   const { psr_1_worst: _, ...found } = figuresOf(a, [bytes(b.scores.after), bytes(a.scores.after), null], asked(a)); // of two labels
-  const { drop, drop_low, drop_high } = found.psr_1 ?? {};
+  const [of, same] = [harm(a)?.of, harm(a)?.of === harm(b)?.of];
+  const { drop, drop_low, drop_high } = (same && found[of]) || {};
   return { ...found, damage: { drop: -drop, drop_low: -drop_high, drop_high: -drop_low } };
 }
 
@@ -40,12 +50,13 @@ function renderPair(place) {
   place.hidden = !b;
   if (!b) return replace(place);
   const unlike = differences(a, b).map(({ name, aside }) => [aside ? fine(name) : name, ...[a, b].map((run) => make("code", {}, setting(run, name) || "–"))]);
+  unlike.push(...judgedUnlike(a, b).map(([name, ...both]) => [`judged: ${name}`, ...both.map((one) => make("code", {}, said(one) || "–"))]));
   const back = (event) => { change_view({ pair: "" }); go(event, "experiments"); };
   replace(place,
     make("h2", { tabindex: -1 }, "Two runs"),
     make("p", {}, runLink(a), " and ", runLink(b), ". ", make("button", { type: "button", onclick: back }, "Put both back")),
-    make("h3", {}, "What differs between their configs"),
-    unlike.length ? boxed(tableOf([["field", "text"], [a.name, "text"], [b.name, "text"]], unlike), "what differs between two configs") : make("p", {}, "Nothing."),
+    make("h3", {}, "What differs between them"),
+    unlike.length ? boxed(tableOf([["field", "text"], [a.name, "text"], [b.name, "text"]], unlike), "what differs between two runs") : make("p", {}, "Nothing."),
     make("div", { id: "pair-figures" }),
     make("h3", {}, "Their losses"), lossPlots([a, b]));
 }
@@ -68,6 +79,7 @@ function renderTogether(place) {
   const sameSeeds = cells.every((cell) => a.grids[`${cell.label} (${cell.role})`][0] === b.grids[`${cell.label} (${cell.role})`][0]);
   place.replaceChildren(...[
     make("h3", {}, "Their figures"),
+    figures.length && !Object.keys(paired).length ? make("p", {}, "No interval of a difference: that takes the same pictures, the same judge and raw scores of both.") : null,
     figures.length ? boxed(tableOf([["figure", "text"], [a.name], ["95 % interval"], [b.name], ["95 % interval"], ["second − first"], ["95 % interval"]], figures), "figures of two runs") : make("p", {}, "They have none in common."),
     make("h3", {}, "Their pictures"),
     cells.length ? [make("p", {}, sameSeeds ? "Same prompts, same seeds, the same unedited model." : "Where two unedited rows stand, the runs were not judged on the same pictures.", ` Shown: ${DATA.said}.`),

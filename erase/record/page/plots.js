@@ -110,7 +110,7 @@ function ends(list, part, name, symbol, hue) {
 
 /** The way of one run through its checkpoints. */
 function way(run, x, y, hue) {
-  const at = (step, key) => (key === "damage" ? figure(run, "psr_1", step)?.drop : figure(run, key, step)?.after);
+  const at = (step, key) => (key === "damage" ? harm(run, step)?.drop : figure(run, key, step)?.after);
   const steps = Object.keys(run.checkpoints).map(Number).sort((a, b) => a - b).filter((step) => known(at(step, x)) && known(at(step, y)));
   const all = [...steps.map((step) => [at(step, x), at(step, y), `after ${step} updates`]), [measure(run, x)?.at, measure(run, y)?.at, ""]];
   return {

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from erase.command import quoted
 from erase.errors import BadInput
 from erase.files import lines, told_apart
 from erase.record.key import INDIFFERENT, flat
@@ -102,7 +103,18 @@ def read(folder: Path, state: str | None = None) -> Experiment:
     except BROKEN as error:
         return replace(found, state="unreadable", why=_said(error)) if found.state == "finished" else found
     damaged = _beside(found)
+    if found.state == "cut off" and not found.why:
+        return replace(found, why=_so_far(found))
     return replace(found, why="; ".join(damaged)) if damaged and found.state == "finished" else found
+
+
+def _so_far(experiment: Experiment) -> str:
+    """How far a run came that was cut off, and what has it go on."""
+    done = int(max(experiment.losses.get("step") or [-1])) + 1
+    folder = str(experiment.folder)
+    plain = re.fullmatch(r"[\w./-]+", folder)
+    asked = f"resume={folder}" if plain else shlex.quote(f"resume={quoted(folder)}")
+    return f"after {done} of {experiment.settings.get('steps')} updates; it goes on with: python -m erase.train {asked}"
 
 
 def _said(error: Exception) -> str:

@@ -47,13 +47,17 @@ function mainFigures(run) {
   const parts = Object.keys(run.figures).filter((key) => key.startsWith("label/")).map((key) => [key.slice(6), ...figureCells(run.figures[key], truth)]);
   const mark = (kind) => make("span", { class: "bar key", "aria-hidden": "true" }, make("span", { class: kind, style: "left:50%" }));
   const lost = worst(run)?.label;
+  const counts = labels(run).map(({ figure: { n } }) => n);
+  const first = new Set(counts).size > 1 ? Math.min(...counts) : 0; // of all kept every label counts alike
+  const named = { psr_1_worst: lost && ` (${lost})`, psr_1: first && ` (the first ${first === 1 ? "picture" : `${first} pictures`} of each label)` };
+  const own = (key, found) => (key.endsWith("_key") ? { ...found, retrained: undefined } : found); // no key of its own
   return [heading("What went, what stayed"),
     !shares.length ? make("p", {}, "What the judge saw. Intervals hold 95 %; the change is paired over the same prompts and seeds.") : make("p", {},
       "Erased: share of pictures that do not show the concept, as the judge sees it. Kept: share that show what was asked for. Intervals hold 95 % (Wilson); the change is paired over the same prompts and seeds. The bar is the edited model, the line in it its interval; ",
       mark("unedited"), " is the unedited model", truth ? [" and ", mark("retrained"), ` the retrained network: the same one trained in the same way from nothing, without a single picture of “${truth}”. An erasure that took the concept and nothing else would end there`] : "", "."),
     run.figures.esr_1 || !run.figures.psr_1 ? "" : make("p", {}, "The judge has no label for this concept: what was erased is not measured, only what was kept."),
     boxed(tableOf([["figure", "text"], ...(shares.length ? [["as a bar", "text"]] : []), ...figureHeads(truth)], [
-      ...shares.map(({ key, words, found }) => [key === "psr_1_worst" && lost ? `${words} (${lost})` : words, bar(found), ...figureCells(found, truth)]),
+      ...shares.map(({ key, words, found }) => [words + (named[key] || ""), bar(own(key, found)), ...figureCells(own(key, found), truth)]),
       ...others.map(({ words, digits, found }) => [words, ...(shares.length ? [""] : []), ...figureCells(found, truth, digits)]),
     ]), "main figures"),
     parts.length ? make("details", {}, make("summary", {}, "each label of the judge"), boxed(tableOf([["label", "text"], ...figureHeads(truth)], parts), "each label of the judge")) : ""];
@@ -73,7 +77,7 @@ function distances(run) {
   const found = DATA.measures.filter(([key]) => key.startsWith("distance_") && run.figures[key]);
   if (!found.length) return [];
   return [heading("How far from the truth"),
-    make("p", {}, "Distances of pictures to the retrained network's, on the judge's CLIP features, same prompts, same noise: the lower the better, and a negative change came nearer. Erased: own words and synonyms. Far: everything kept but the siblings; there the unedited model's distance is what training anew changes by itself. KID stands where there are pictures enough, and falls a little below 0 where pictures are nearly the same."),
+    make("p", {}, "Distances of pictures to the retrained network's, on the judge's CLIP features, same prompts, same noise: the lower the better, and a negative change came nearer. Erased: own words and synonyms. Far: everything kept but the siblings; there the unedited model's distance is what training anew changes by itself. KID stands where there are pictures enough, and falls a little below 0 where pictures are nearly the same. Where an edited model stands farther away than the unedited one, what it draws in the concept's place is not what a network does that never saw it."),
     boxed(tableOf([["distance", "text"], ...figureHeads(false, "unedited", "edited")],
       found.map(([key, { words, digits }]) => [words, ...figureCells(run.figures[key], false, digits)])), "distances to the retrained network")];
 }

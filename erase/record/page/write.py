@@ -22,7 +22,7 @@ from erase.record.page.read import Experiment, differing
 from erase.record.page.table import cells, columns
 
 HERE = Path(__file__).parent
-SCRIPTS = ("data", "judge", "address", "filter", "table", "plots", "run", "pair", "damage", "page")
+SCRIPTS = ("data", "judge", "address", "filter", "table", "plots", "run", "seeds", "pair", "damage", "page")
 """The page's own code, in the order in which it is read."""
 
 MADE = '<meta name="generator" content="erase.report">'
