@@ -831,7 +831,7 @@ def test_the_pictures_of_the_readme(visit: Any, page_of_all: str, tmp_path: Path
         out, address = ROOT / "docs", (tmp_path / "report.html").as_uri()
         write(read_all(*find(runs)), tmp_path / "report.html")
     page = visit(address)
-    assert picture(page, out / "review.png", "header", "#trade").width == 1280
+    assert picture(page, out / "review.png", "header", "#trade", 2800).width == 1280
     page = visit(address, scheme="dark")
     assert picture(page, out / "review-run.png", "#run h3:has-text('Before and after')", "#run .grids", 1100).width == 1280
     for name in ("review", "review-run"):

@@ -23,18 +23,28 @@ function over(runs, key, digits) {
   return [plain(mean, digits), low < high ? make("span", { class: "fine" }, `${plain(low, digits)} – ${plain(high, digits)}`) : ""];
 }
 
-/** Who erased most stands first, of those alike who kept most of the siblings. */
+/** Concept by concept, that of most runs first; who erased most first, of those alike who kept most of the siblings. */
 function renderSeeds(place, runs) {
   const all = pools(runs);
   place.hidden = !all.some((pool) => pool.length > 1);
   if (place.hidden) return replace(place);
-  const names = DATA.differing.filter((name) => name !== "seed" && new Set(all.map(([run]) => said(value(run, name)))).size > 1).slice(0, 3);
+  const others = DATA.differing.filter((name) => !["seed", "concept"].includes(name) && new Set(all.map(([run]) => said(value(run, name)))).size > 1);
+  const names = others.length ? others.slice(0, 3) : ["method"];
   const keys = [...MEASURES].filter(([key, one]) => (one.first || key === "forward_equivalents_per_pair") && key !== "psr_1_worst" && runs.some((run) => known(measure(run, key)?.at)));
   const rank = (pool, key) => pool.reduce((sum, run) => sum + (measure(run, key)?.at ?? 0), 0) / pool.length;
-  all.sort((a, b) => ["esr_1", "psr_1_siblings", "psr_1"].map((key) => rank(b, key) - rank(a, key)).find((one) => Math.abs(one) > 1e-9) ?? 0);
-  const rows = all.map((pool) => [(names.length ? names : ["concept"]).map((name) => said(value(pool[0], name)) || "–").join(" · "), String(pool.length),
-    ...keys.map(([key, { digits }]) => over(pool, key, digits)), runLink(pool[0])]);
+  const better = (a, b) => ["esr_1", "psr_1_siblings", "psr_1"].map((key) => rank(b, key) - rank(a, key)).find((one) => Math.abs(one) > 1e-9) ?? 0;
+  const row = (pool) => [names.map((name) => said(value(pool[0], name)) || "–").join(" · "), String(pool.length),
+    ...keys.map(([key, { digits }]) => over(pool, key, digits)), runLink(pool[0])];
+  const heads = [[names.join(" · "), "text long"], ["runs"], ...keys.map(([, { words }]) => [words]), ["first of them", "text"]];
+  const concepts = grouped(all, ([run]) => value(run, "concept")).sort((a, b) => b.flat().length - a.flat().length);
+  const table = tableOf(heads, []);
+  table.tBodies[0].remove();
+  for (const own of concepts) {
+    const [body] = tableOf(heads, own.sort(better).map(row)).tBodies;
+    if (concepts.length > 1) body.prepend(make("tr", {}, make("th", { scope: "rowgroup", colspan: heads.length, class: "text" }, value(own[0][0], "concept"))));
+    table.append(body);
+  }
   replace(place, make("h2", { tabindex: -1 }, "Over seeds"),
     make("p", {}, "Runs of the table that differ in nothing but the seed, as one row: the mean, the least and the most. F-equivalents do not depend on what else the machine did; seconds do."),
-    boxed(tableOf([[names.join(" · ") || "concept", "text long"], ["runs"], ...keys.map(([, { words }]) => [words]), ["first of them", "text"]], rows), "runs that differ in nothing but the seed", "tall"));
+    boxed(table, "runs that differ in nothing but the seed", "tall"));
 }
