@@ -75,7 +75,7 @@ function render() {
   const place = document.getElementById("run");
   place.due = null;
   if (ALONE || run || !place.drawn) renderChosen(chosen);
-  else afterwards(place, () => renderChosen(chosen)); // who sorts waits for the table alone
+  else afterwards(place, () => afterwards(place, () => renderChosen(chosen))); // who sorts waits for the table alone, all of it
 }
 
 /** The run below the table, and what leads to it. */

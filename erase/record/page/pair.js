@@ -12,7 +12,7 @@ function differences(a, b) {
   return unlike.map((name) => ({ name, aside: aside(name) })).sort((one, other) => one.aside - other.aside);
 }
 
-/** What two runs were judged with and only one of them has: [name, first, second] each. Versions are no part of it; what was
+/** In what two runs were judged differently: [name, first, second] each. Versions are no part of it; what was
  * asked is said among the settings. */
 function judgedUnlike(a, b) {
   const [one, other] = [a, b].map((run) => new Map(flat(run.lock)));
