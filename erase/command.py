@@ -8,6 +8,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -29,10 +30,14 @@ HERE = Path(__file__).parent
 CONF = next(p for p in (HERE / "conf", HERE.parent / "conf") if p.is_dir())  # in a wheel, else in a clone
 """The folder of config groups."""
 
+own: list[Path] = []
+"""Such folders besides, of --config-dir."""
+
 
 def choices(group: str) -> list[str]:
     """The options of a config group, those in its folders as papers/eap_nudity."""
-    return sorted(p.relative_to(CONF / group).with_suffix("").as_posix() for p in (CONF / group).rglob("*.yaml"))
+    places = [place / group for place in (CONF, *own)]
+    return sorted({p.relative_to(at).with_suffix("").as_posix() for at in places for p in at.rglob("*.yaml")})
 
 
 def groups(config: str = "train") -> list[str]:
@@ -47,6 +52,7 @@ def arguments(argv: Sequence[str], config: str = "train") -> list[str]:
     Every group stands in the defaults list, where Hydra takes one of the two spellings and never both. A gate is on any figure,
     whose name no config knows beforehand.
     """
+    own[:] = _given_places(argv)
     known = groups(config)
     args = [a[1:] if a[:1] == "+" and a[1:].split("=")[0] in known else a for a in argv]
     args = [f"++{a}" if a.startswith("gates.") else a for a in args]
@@ -64,6 +70,12 @@ def arguments(argv: Sequence[str], config: str = "train") -> list[str]:
     return sorted(args, key=_is_override)  # flags go first
 
 
+def _given_places(argv: Sequence[str]) -> list[Path]:
+    """What --config-dir or -cd says."""
+    pairs = [(a, b) for a, b in itertools.pairwise((*argv, "")) if a in ("--config-dir", "-cd")]
+    return [Path(b) for _, b in pairs] + [Path(a.partition("=")[2]) for a in argv if a.startswith("--config-dir=")]
+
+
 def _is_override(argument: str) -> bool:
     return argument[:1] != "-" and ("=" in argument or argument[:1] == "~")
 
@@ -74,7 +86,16 @@ def _resumed(folder: Path) -> list[str]:
         raise BadInput(f"resume={folder} is not a run folder (it holds no config.json).")
     kept = [o for o in json.loads(config.read_text())["overrides"] if not o.startswith("resume=")]
     at = quoted(str(folder.resolve()))
-    return [*kept, f"resume={at}", f"hydra.run.dir={at}"]
+    return [*configs_of(folder), *kept, f"resume={at}", f"hydra.run.dir={at}"]
+
+
+def configs_of(folder: Path) -> list[str]:
+    """The arguments that say where the run in `folder` has its configs from, beside the package's: none where from nowhere."""
+    path = folder / ".hydra" / "hydra.yaml"
+    text = path.read_text() if path.is_file() else ""
+    name = re.search(r"^    config_name: (\S+)", text, re.M)
+    place = re.search(r"^    - path: (.*)\n      schema: file\n      provider: command-line", text, re.M)
+    return ["--config-dir", place[1], "--config-name", name[1], "hydra.mode=RUN"] if name and place else []
 
 
 def quoted(text: str) -> str:
@@ -316,6 +337,7 @@ def command(
             for library in ("TRANSFORMERS", "DIFFUSERS"):
                 os.environ.setdefault(f"{library}_VERBOSITY", "error")
             if {"-h", "--help"} & {*sys.argv[1:]}:
+                own[:] = _given_places(sys.argv[1:])
                 print(_help(config))
                 return
             schema.register(fields)

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -40,11 +41,11 @@ def digest(files: Iterable[Path]) -> str:
 
 
 @functools.cache
-def source_hash(*kinds: type) -> str:
-    """`digest` of the files in which `kinds` and all that they inherit from are written; what was typed into a session has
-    none."""
+def source_hash(*kinds: Any) -> str:
+    """`digest` of the files in which `kinds`, classes or functions, and all that they inherit from are written; what was typed
+    into a session has none."""
     files = set()
-    for kind in (base for own in kinds for base in own.__mro__):
+    for kind in (base for own in kinds for base in getattr(own, "__mro__", (own,))):
         with suppress(TypeError, OSError):
             files.add(Path(inspect.getfile(kind)))
     return digest(files)

@@ -110,6 +110,8 @@ def test_a_method_and_a_preservation_of_ones_own(mine: Path, cache: Path):
     assert float(rows[-1]["erase"]) < float(rows[0]["erase"]) <= 0 <= float(rows[-1]["keep"])
     assert load_file(run / "edit" / "edit.safetensors")
     assert json.loads((run / "metrics.json").read_text())["cost"]["backwards"] == 4 * 2 * 2
+    again = forked.run("erase.train", ["resume=outputs/ascent-church-0"], mine, {**os.environ, "ERASE_CACHE": str(cache)})
+    assert again.returncode == 0, again.stderr  # from the configs that it was made from
 
 
 def test_each_recombines_with_what_there_is_and_is_checked(mine: Path, cache: Path):
@@ -118,3 +120,5 @@ def test_each_recombines_with_what_there_is_and_is_checked(mine: Path, cache: Pa
     refused = train(mine, cache, "method=ascent", "preservation=none", "method.margin=-1", "concept=church")
     assert refused.returncode == 2
     assert "method.margin=-1" in refused.stderr.splitlines()[-1]
+    unknown = train(mine, cache, "method=ascend", "concept=church")
+    assert "method=ascend is not one of: adv_preserve, adv_unlearn, age, ascent, " in unknown.stderr

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from erase.files import digest
+from erase.files import digest, source_hash
 
 INDIFFERENT = (
     *("resume", "runs", "cache", "sweep", "name", "logger"),
@@ -50,6 +50,17 @@ def code(package: Path = Path(__file__).parents[1]) -> str:
     return found.hexdigest()
 
 
+def code_of(settings: Mapping[str, Any]) -> str:
+    """`code`, and of the classes that `settings` name and that are not the package's, the files in which these are written."""
+    named = {str(value) for name, value in flat(settings).items() if name.endswith("_target_")}
+    own = sorted(name for name in named if not name.startswith("erase."))
+    if not own:
+        return code()
+    from hydra.utils import get_object
+
+    return f"{code()} {source_hash(*map(get_object, own))}"
+
+
 def key(settings: Mapping[str, Any], base: str) -> str:
     """The run's name and a short digest of all that its result depends on; `base` says what is edited and who judges.
 
@@ -57,5 +68,5 @@ def key(settings: Mapping[str, Any], base: str) -> str:
     """
     own = deciding(settings, INDIFFERENT + BASE)
     own |= {k: digest([Path(v)]) for k, v in own.items() if isinstance(v, str) and os.path.isfile(v)}
-    what = json.dumps({"settings": own, "code": code(), "base": base}, sort_keys=True)
+    what = json.dumps({"settings": own, "code": code_of(settings), "base": base}, sort_keys=True)
     return f"{settings.get('name')}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"

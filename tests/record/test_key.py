@@ -1,11 +1,13 @@
 """What a run depends on, and what it does not."""
 
+import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from erase.record.key import code, key
+from erase.record.key import code, code_of, key
 
 SETTINGS: dict[str, Any] = {
     "name": "esd-church-0",
@@ -79,3 +81,16 @@ def test_code_counts_and_what_is_only_said_does_not(tmp_path: Path):
     (tmp_path / "two" / "words.txt").write_text("barn")
     code.cache_clear()
     assert code(tmp_path / "two") != code(tmp_path / "one")
+
+
+def test_a_class_of_one_s_own_counts_by_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+    for text in ("class Part: ...", "class Part: ...", "class Part: pass"):
+        (tmp_path / "part_of_mine.py").write_text(text)
+        sys.modules.pop("part_of_mine", None)
+        importlib.invalidate_caches()
+        found.append(code_of({"method": {"_target_": "part_of_mine.Part"}, "latents": {"_target_": "erase.latents.bank.Bank"}}))
+    assert found[0] == found[1] != found[2]
+    assert code() in found[2]
+    assert code_of({"latents": {"_target_": "erase.latents.bank.Bank"}}) == code()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from erase.command import quoted
+from erase.command import configs_of, quoted
 from erase.errors import BadInput
 from erase.files import lines, told_apart
 from erase.record.key import INDIFFERENT, flat
@@ -245,13 +245,8 @@ def _options(folder: Path, settings: dict[str, Any]) -> dict[str, str]:
 
 def _command(folder: Path, overrides: Sequence[str]) -> str:
     """The command that makes this run again, from its overrides and the config that it was named from."""
-    path = folder / ".hydra" / "hydra.yaml"
-    text = path.read_text() if path.is_file() else ""
-    name = re.search(r"^    config_name: (\S+)", text, re.M)
-    place = re.search(r"^    - path: (.*)\n      schema: file\n      provider: command-line", text, re.M)
-    study = ["--config-dir", place[1], "--config-name", name[1], "hydra.mode=RUN"] if name and place else []
     given = [o for o in overrides if not o.startswith(("sweep.", "+hydra.", "resume="))]
-    return shlex.join(["python", "-m", "erase.train", *study, *given]) if overrides else ""
+    return shlex.join(["python", "-m", "erase.train", *configs_of(folder), *given]) if overrides else ""
 
 
 def _losses(path: Path, most: int = 300) -> dict[str, list[float]]:
