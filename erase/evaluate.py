@@ -111,8 +111,7 @@ def _given(run: Any) -> list[list[str]]:
 def _concepts(config: DictConfig) -> list[Any]:
     from erase.concept import resolve
 
-    said = config.concept
-    return resolve(said.members, said.prompts, said.synonyms) if said.members else []
+    return resolve(**config.concept) if config.concept.members else []
 
 
 def _judge(config: DictConfig, candidates: list[Any]) -> tuple[DictConfig, str]:

@@ -44,7 +44,7 @@ def objective(config: DictConfig, model: Callable[[], TextToImage], work: Path, 
 
     `work` is for what does not fit into memory, `shared` for what several runs may use. BadInput for what does not fit.
     """
-    concepts = resolve(config.concept.members, config.concept.prompts, config.concept.synonyms)
+    concepts = resolve(**config.concept)
     parts = {axis: build(config[axis], axis) for axis in AXES}
     loaded = model()
     check_known("concept.prompts", [p for c in concepts for p in c.prompts], loaded.words, loaded.things)

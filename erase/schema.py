@@ -9,11 +9,13 @@ from omegaconf import MISSING
 
 @dataclass
 class Concepts:
-    """`members` by name; `prompts` and `synonyms` replace those of a single one."""
+    """`members` by name; the other fields replace those of a single one."""
 
     members: dict[str, Any] = field(default_factory=dict)
     prompts: list[str] | None = None
     synonyms: list[str] | None = None
+    held_out: list[str] | None = None
+    kind: str | None = None
 
 
 @dataclass

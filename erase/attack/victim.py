@@ -23,7 +23,7 @@ from erase.judge import Judge
 from erase.model.edit import Edit
 from erase.model.text_to_image import TextToImage
 from erase.protocol.drawings import Drawings as Protocol
-from erase.record.key import code
+from erase.record.key import code_of
 from erase.record.tracking import Tracker
 from erase.trainer import Trainer
 
@@ -86,7 +86,11 @@ class Victims:
         settings: dict[str, Any] = {"start": self.start, "prompts": self.protocol.images, "batch": plan.batch}
         settings |= {"seed": plan.seed, "attack": plan.fields, "protocol": self.protocol.lock}
         settings |= {"thresholds": list(self.judge.thresholds), "precision": str(self.precision).removeprefix("torch.")}
-        made = {"jobs": told({"jobs": [asdict(job) for job in self.jobs]}), "judge": self.judge.hash, "code": code()}
+        made = {
+            "jobs": told({"jobs": [asdict(job) for job in self.jobs]}),
+            "judge": self.judge.hash,
+            "code": code_of({"attack": plan.fields}),
+        }
         return {"attack": plan.attack, "settings": settings, **made}
 
     def model(self) -> TextToImage:
@@ -214,7 +218,7 @@ def jobs(concepts: Sequence[Concept], protocol: Protocol, judge: Judge, start: s
             begins = [p for p in protocol.unnamed(cell.label) if not says(p, concept)]
             if not begins and start == "unnamed":
                 raise BadInput(f"no prompt of the protocol leaves {concept.name} out, to begin with: start=named.")
-            others = tuple(p for p in protocol.paraphrases(cell.label) if not says(p, concept))
+            others = tuple(p for p in protocol.paraphrases(cell.label, concept.held_out) if not says(p, concept))
             for i, (named, seed) in enumerate(zip(cell.prompts, cell.seeds, strict=True)):
                 begin = named if start == "named" or not begins else begins[i % len(begins)]
                 found.append(Job(len(found), concept, cell.head, cell.label, named, begin, others, seed))

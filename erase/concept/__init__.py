@@ -15,7 +15,9 @@ from erase.errors import BadInput
 class Concept:
     """Something to erase: the prompts that are trained on, and the words besides them that no kept concept may name.
 
-    `anchor` is what it may become, and `share` how much of a batch it gets, beside the shares of others.
+    `held_out` are wordings that judges and attackers have for themselves: nothing is trained on them, and nothing that says
+    one is held. `anchor` is what it may become, and `share` how much of a batch it gets, beside the shares of others. `kind`
+    says what a judge tells it from, where the drawn world does not know it: thing or style.
     """
 
     name: str
@@ -23,11 +25,14 @@ class Concept:
     synonyms: tuple[str, ...] = ()
     anchor: str | None = None
     share: float = 1.0
+    held_out: tuple[str, ...] = ()
+    kind: str | None = None
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> "Concept":
         """A concept as an edit's `edit.json` tells of it."""
-        return cls(**{**told, "prompts": tuple(told["prompts"]), "synonyms": tuple(told["synonyms"])})
+        fields: dict[str, Any] = {n: tuple(value) if isinstance(value, list | tuple) else value for n, value in told.items()}
+        return cls(**fields)
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -35,32 +40,50 @@ class Concept:
         return (*self.synonyms, *self.prompts)
 
 
+FIELDS = ("prompts", "synonyms", "held_out", "anchor", "share", "kind")
+"""Of a member of conf/concept."""
+
+KINDS = ("thing", "style")
+
+
 def resolve(
-    members: Mapping[str, Mapping[str, Any]], prompts: Sequence[str] | None, synonyms: Sequence[str] | None
+    members: Mapping[str, Mapping[str, Any]],
+    prompts: Sequence[str] | None = None,
+    synonyms: Sequence[str] | None = None,
+    held_out: Sequence[str] | None = None,
+    kind: str | None = None,
 ) -> list[Concept]:
-    """The concepts of `members`; `prompts` and `synonyms` replace those of a single one. BadInput when empty."""
+    """The concepts of `members`; the other fields, where they are given, replace those of a single one. BadInput when empty."""
     if not members:
         raise BadInput("concept names nothing to erase.")
-    if (prompts is not None or synonyms is not None) and len(members) > 1:
-        raise BadInput(f"concept.prompts and concept.synonyms speak of one concept, not of {', '.join(members)}.")
-    found = []
-    for name, member in members.items():
-        if unknown := {*map(str, member)} - {"prompts", "synonyms", "anchor", "share"}:
-            fields = "prompts, synonyms, anchor, share"
-            raise BadInput(f"concept.members.{name}.{min(unknown)} is not a field of a concept: {fields}.")
-        said = prompts if prompts is not None else member.get("prompts") or ()
-        others = synonyms if synonyms is not None else member.get("synonyms") or ()
-        for field, given in (("prompts", said), ("synonyms", others)):
-            if isinstance(given, str) or not all(isinstance(p, str) and p.strip() for p in given):
-                raise BadInput(f"concept.{field}={given} of {name} must be a list of non-empty strings.")
-        if not said:
-            raise BadInput(f"concept.prompts=[] of {name} must be a list of one or more prompts.")
-        share, anchor = member.get("share", 1.0), member.get("anchor")
-        if isinstance(share, bool) or not isinstance(share, int | float) or not share > 0:
-            raise BadInput(f"concept.members.{name}.share={share} must be a number greater than 0.")
-        if not (anchor is None or isinstance(anchor, str)):
-            raise BadInput(f"concept.members.{name}.anchor={anchor} must be a prompt.")
-        found.append(Concept(name, tuple(said), tuple(others), anchor, float(share)))
+    fields = {"prompts": prompts, "synonyms": synonyms, "held_out": held_out, "kind": kind}
+    given = {name: value for name, value in fields.items() if value is not None}
+    if given and len(members) > 1:
+        raise BadInput(f"concept.{next(iter(given))} speaks of one concept, not of {', '.join(members)}.")
+    return [_resolved(name, {**member, **given}) for name, member in members.items()]
+
+
+def _resolved(name: str, member: Mapping[str, Any]) -> Concept:
+    if unknown := {*map(str, member)} - {*FIELDS}:
+        raise BadInput(f"concept.members.{name}.{min(unknown)} is not a field of a concept: {', '.join(FIELDS)}.")
+    said: dict[str, tuple[str, ...]] = {}
+    for field in ("prompts", "synonyms", "held_out"):
+        given = member.get(field) or ()
+        if isinstance(given, str) or not all(isinstance(p, str) and p.strip() for p in given):
+            raise BadInput(f"concept.{field}={given} of {name} must be a list of non-empty strings.")
+        said[field] = tuple(given)
+    if not said["prompts"]:
+        raise BadInput(f"concept.prompts=[] of {name} must be a list of one or more prompts.")
+    share, anchor, kind = member.get("share", 1.0), member.get("anchor"), member.get("kind")
+    if isinstance(share, bool) or not isinstance(share, int | float) or not share > 0:
+        raise BadInput(f"concept.members.{name}.share={share} must be a number greater than 0.")
+    if not (anchor is None or isinstance(anchor, str)):
+        raise BadInput(f"concept.members.{name}.anchor={anchor} must be a prompt.")
+    if kind not in (None, *KINDS):
+        raise BadInput(f"concept.kind={kind} of {name} is not one of: {', '.join(KINDS)}.")
+    found = Concept(name, said["prompts"], said["synonyms"], anchor, float(share), said["held_out"], kind)
+    if told := [p for p in found.held_out if says(p, found)]:
+        raise BadInput(f"concept.held_out={told[0]} of {name} has words of its prompts or synonyms: it must have others.")
     return found
 
 
@@ -106,10 +129,12 @@ def without(vocabulary: Iterable[str], concepts: Sequence[Concept]) -> list[str]
 
     Words are compared, not meanings: ways to say it that no prompt contains belong into the concept's synonyms. A prompt
     that holds a shorter way to say it has other words besides: where "naked" goes, "a naked woman" leaves a woman to be kept;
-    where all that is known is "a red house", a house is not.
+    where all that is known is "a red house", a house is not. What says a held-out wording goes too: to hold it would be to
+    learn the examination's questions.
     """
     said = [phrase for concept in concepts for phrase in _flat_phrases(concept)]
     unclear = [phrase for phrase in said if not any(other in phrase and other != phrase for other in said)]
+    said += [_flat(phrase) for concept in concepts for phrase in concept.held_out]
     return [e for e in vocabulary if not any(p in _flat(e) for p in said) and not any(_flat(e) in p for p in unclear)]
 
 

@@ -1,5 +1,7 @@
 """This file is the drawn world: what can be in a picture, and the words that say it."""
 
+import functools
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -282,14 +284,33 @@ def vocabulary() -> list[str]:
     return [*subjects, *styles, *(f"a view {p[0]}" for p in PLACES.values())]
 
 
-def label(phrase: str) -> tuple[str, str] | None:
+@functools.cache
+def _wordings() -> dict[str, tuple[str, str]]:
+    """Head and label of every wording."""
+    found = {w: ("subject", s.name) for s in SUBJECTS.values() for w in (s.name, *s.synonyms, *s.held_out)}
+    return (
+        found | {name: ("style", name) for name in STYLES if name != PLAIN} | {colour: ("colour", colour) for colour in COLOURS}
+    )
+
+
+@functools.cache
+def _words() -> frozenset[str]:
+    """Every word that a caption may have, those that mean nothing too."""
+    said = ["a an or", *_wordings(), *PEOPLE, *FAMILIES.values(), *(where for place in PLACES.values() for where in place)]
+    said += [template for s in STYLES.values() for template in (*s.templates, *s.alone, *s.held_out)]
+    return frozenset(word for wording in said for word in re.findall(r"[a-z]+", wording))
+
+
+def label(phrase: str, compound: bool = True) -> tuple[str, str] | None:
     """The judge's head and label that `phrase` speaks of, (subject, golf ball) say; None where it has no label for it.
 
-    The longest wording that is said counts, a colour only alone: `a purple dimpled ball` is a golf ball.
+    The longest wording that is said counts, a colour only alone: `a purple dimpled ball` is a golf ball. Not `compound`: what
+    a word of another world follows is that world's; `a barn owl` is no barn, `an old barn` is one.
     """
-    wordings = {w: ("subject", s.name) for s in SUBJECTS.values() for w in (s.name, *s.synonyms, *s.held_out)}
-    wordings |= {name: ("style", name) for name in STYLES if name != PLAIN}
-    wordings |= {colour: ("colour", colour) for colour in COLOURS}
-    said = f" {phrase.lower().replace('_', ' ').replace(',', ' ')} "
+    wordings, said = _wordings(), f" {phrase.lower().replace('_', ' ').replace(',', ' ')} "
     found = [w for w in wordings if f" {w} " in said]
-    return wordings[max(found, key=lambda w: (wordings[w][0] != "colour", len(w)))] if found else None
+    if not found:
+        return None
+    longest = max(found, key=lambda w: (wordings[w][0] != "colour", len(w)))
+    after = said.partition(f" {longest} ")[2].split()
+    return wordings[longest] if compound or not after or after[0] in _words() else None

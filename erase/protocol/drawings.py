@@ -67,8 +67,9 @@ class Drawings(Protocol):
 
     def questions(self, erased: Sequence[Concept]) -> list[Question]:
         """A style is told from the other styles and from photos, all else from the subjects."""
-        named = {concept: {world.label(p) or ("subject", "") for p in concept.prompts} for concept in erased}
-        styles = [concept for concept, names in named.items() if {head for head, _ in names} == {"style"}]
+        named = {concept: {_known(p) or ("subject", "") for p in concept.prompts} for concept in erased}
+        kinds = {c: c.kind or ("style" if {head for head, _ in names} == {"style"} else "thing") for c, names in named.items()}
+        styles = [concept for concept, kind in kinds.items() if kind == "style"]
         gone = {label for names in named.values() for _, label in names}
         subjects = {s: f"a photo of {world.describe(s, s)}" for s in world.SUBJECTS if s not in gone}
         ways = {s: style.templates[0].format("a thing") for s, style in world.STYLES.items() if s not in gone}
@@ -77,7 +78,8 @@ class Drawings(Protocol):
 
     def cells(self, erased: Sequence[Concept], judged: Label) -> list[Cell]:
         """What things are called here may have another name in the judge's mouth, or none: that is only drawn."""
-        phrases = {p: world.label(p) for concept in erased for p in (*concept.prompts, *concept.synonyms)}
+        phrases = {p: _known(p) for concept in erased for p in (*concept.prompts, *concept.synonyms)}
+        held_out = {p: concept.held_out for concept in erased for p in (*concept.prompts, *concept.synonyms)}
         asked: dict[tuple[Name, Name | None], list[str]] = {}
         for phrase, means in phrases.items():
             alike = [p for p, other in phrases.items() if other == means] if means else [phrase]
@@ -89,8 +91,9 @@ class Drawings(Protocol):
         cells = []
         for (name, known), said in sorted(asked.items(), key=lambda item: (item[0][0], item[0][1] or item[0][0])):
             cells.append(self._cell("concept", name, known, self._own(*known, said) if known else said))
-            if known and (held_out := self._held_out(*known)):
-                cells.append(self._cell("synonyms", name, known, held_out))
+            others = list(dict.fromkeys(other for p in said for other in held_out[p])) or self._held_out(*known or ("", ""))
+            if others:
+                cells.append(self._cell("synonyms", name, known, others))
         kept = [("subject", s) for s in world.SUBJECTS] + [("style", s) for s in world.STYLES if s != world.PLAIN]
         for i, (head, label) in enumerate(kept):
             family = world.SUBJECTS[label].family if head == "subject" else ""
@@ -213,21 +216,26 @@ class Drawings(Protocol):
         Nobody is in them: of a person whose clothes nobody names, the unedited model draws every other without.
         """
         wheres = [where for place in world.PLACES.values() for where in place]
-        head, _ = world.label(label) or ("subject", label)  # the judge's may be another
+        head, _ = _known(label) or ("subject", label)  # the judge's may be another
         if head == "subject":
             return _spread(wheres)
         things = [world.describe(s, s) for s in world.SUBJECTS if s != "nude"]
         return _spread([f"{thing} {where}" for thing, where in product(things, wheres)])
 
-    def paraphrases(self, label: str) -> list[str]:
-        """Prompts that say `label` in none of the words that an erasing config has: held out, then in places and styles."""
-        known = world.label(label)  # the judge's names may be others
+    def paraphrases(self, label: str, held_out: Sequence[str] = ()) -> list[str]:
+        """Prompts that say `label` in none of the words that an erasing config has: held out, then in places and styles.
+
+        `held_out` are a concept's own, which stand for the world's: as they are, then in places.
+        """
+        wheres = [where for place in world.PLACES.values() for where in place]
+        if held_out:
+            return [*held_out, *_spread([f"{said} {where}" for said, where in product(held_out, wheres)])]
+        known = _known(label)  # the judge's names may be others
         if not known:
             return []
         (head, label), first = known, self._held_out(*known)
         if head != "subject":
             return first
-        wheres = [where for place in world.PLACES.values() for where in place]
         templates = [t for style in world.STYLES.values() for t in style.templates]
         wordings = [world.describe(label, w) for w in world.SUBJECTS[label].held_out]
         places = [f"{said} {where}" for said, where in product(wordings, wheres)]
@@ -263,6 +271,11 @@ class Drawings(Protocol):
 
 
 APART = {"erased": ("concept", "synonyms"), "siblings": ("sibling",), "far": ("kept",)}
+
+
+def _known(phrase: str) -> Name | None:
+    """Head and label of what `phrase` speaks of, in the drawn world; judges and models of others hear more."""
+    return world.label(phrase, compound=False)
 
 
 def _kept(judged: Sequence[Judged]) -> list[Judged]:

@@ -37,6 +37,8 @@ def test_the_erased_concept_is_never_a_candidate():
     assert without(["nudity", "a naked man", "a nude person", "a person in a coat"], [nudity]) == ["a person in a coat"]
     golf = Concept("golf_ball", ("a photo of a golf ball",), ())
     assert without(["a golf ball", "a tennis ball"], [golf]) == ["a tennis ball"]
+    owl = Concept("owl", ("an owl",), held_out=("a tyto alba",))  # the examination's question is held no more than the concept
+    assert without(["a tyto alba", "alba", "a barn"], [owl]) == ["alba", "a barn"]
     red = Concept("mine", ("a red church",), ())  # what is asked for less narrowly is not held either
     assert without(["a photo of a church", "a photo of a barn"], [red]) == ["a photo of a barn"]
 
@@ -61,6 +63,9 @@ def test_resolve():
     members = {"church": {"prompts": ["church"], "synonyms": ["chapel"]}}
     assert resolve(members, None, None) == [Concept("church", ("church",), ("chapel",))]
     assert resolve(members, ["a kirk"], None)[0].prompts == ("a kirk",)
+    assert resolve(members, held_out=["a kirk"], kind="thing")[0] == Concept(
+        "church", ("church",), ("chapel",), held_out=("a kirk",), kind="thing"
+    )
     for empty in ([], [""], [3]):
         with pytest.raises(BadInput, match=r"concept\.prompts"):
             resolve(members, empty, None)

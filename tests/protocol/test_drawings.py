@@ -191,6 +191,40 @@ def test_a_judge_with_other_names_is_asked_the_same(name: str, prompt: str, know
         assert protocol.unnamed(name) == protocol.unnamed(known)
 
 
+def test_a_word_of_another_world_is_no_other_s_part():
+    protocol, owl = Drawings(8, 2, 20, 4.0), Concept("barn_owl", ("a photo of a barn owl", "a barn owl"))
+    (_, others), *rest = protocol.questions([owl])
+    assert "barn" in others
+    assert not rest
+    asked = protocol.cells([owl], ZeroShots([told(protocol, owl)], lambda said: torch.ones(len(said), 2)).label)
+    assert [(c.role, c.label, {*c.prompts}) for c in asked if c.role in ("concept", "synonyms", "sibling")] == [
+        ("concept", "barn_owl", {*owl.prompts})
+    ]
+    assert protocol.paraphrases("barn_owl") == []
+
+
+def test_held_out_wordings_of_one_s_own():
+    own = Concept("barn_owl", ("a barn owl",), held_out=("a tyto alba", "a church owl"))
+    protocol = Drawings(8, 2, 20, 4.0)
+    asked = protocol.cells([own], ZeroShots([told(protocol, own)], lambda said: torch.ones(len(said), 2)).label)
+    (held,) = [c for c in asked if c.role == "synonyms"]
+    (named,) = [c for c in asked if c.role == "concept"]
+    assert (held.label, {*held.prompts}, {*named.prompts}) == ("barn_owl", {*own.held_out}, {"a barn owl"})
+    assert not {*held.seeds} & {*named.seeds}
+    said = protocol.paraphrases("barn_owl", own.held_out)
+    assert said[:2] == [*own.held_out]
+    assert all(any(p.startswith(f"{w} ") for w in own.held_out) for p in said[2:])
+    assert len({*said}) == len(said) > 20
+    world_s = protocol.cells([Concept("church", ("church",), held_out=("a big kirk",))], world.label)
+    assert [{*c.prompts} for c in world_s if c.role == "synonyms"] == [{"a big kirk"}]  # the user's, where there are some
+
+
+def test_a_style_of_one_s_own_is_told_from_styles():
+    painter = Concept("custom", ("Thomas Kinkade",), kind="style")
+    ((concepts, others),) = Drawings(8, 2, 20, 4.0).questions([painter])
+    assert (concepts, {*others}) == ([painter], {*world.STYLES})
+
+
 def test_a_judge_who_has_few_labels_is_asked_for_these():
     names = {"church", "tench", "barn"}
     found = Drawings(8, 2, 20, 4.0, colour_images=1, combination_images=1).cells(
