@@ -1,5 +1,6 @@
 """Every YAML composes, fits the constructor that it names, and builds where nothing outside is needed."""
 
+import re
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
@@ -12,6 +13,7 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from erase import schema
+from erase.attack.__main__ import settle
 from erase.command import CONF, build, check, choices, groups
 from erase.errors import BadInput
 from erase.method.base import Method
@@ -87,9 +89,24 @@ def test_a_protocol_has_its_judge_unless_another_is_named(protocol: str, judge: 
 def test_attack_composes_and_builds(option: str):
     schema.register(schema.Attack)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        node = compose("attack", [f"attack={option}", "run=x"]).attack
-    check(get_object(node["_target_"]), node, "attack")
-    assert build(node, "attack").rounds > 0
+        small, large = (compose("attack", [f"attack={option}", "run=x"]).attack for _ in range(2))
+    settle(small, "miniature")
+    settle(large, "sd14")
+    check(get_object(small["_target_"]), small, "attack")
+    assert 0 < build(small, "attack").rounds != build(large, "attack").rounds
+    assert (small.budget, large.budget) == ("miniature", "published")
+    settle(small, "sd14")
+    assert small.budget == "miniature"  # who was told one keeps it
+
+
+@pytest.mark.parametrize("group", [g for g in groups() if g not in ("concept", "experiment")] + ["attack"])
+def test_a_head_says_its_fields_as_the_command_line_has_them(group: str):
+    """`steps=30` in an adversary's head would be taken for the training's steps."""
+    for file in sorted((CONF / group).glob("*.yaml")):
+        head = [line for line in file.read_text().splitlines() if line.startswith("#")]
+        node = OmegaConf.load(file)
+        said = re.findall(r"(?<![\w.])([a-z_]+)=", " ".join(head))
+        assert not {*said} & {*node.get(group, node)}, file
 
 
 @pytest.mark.parametrize("file", sorted(CONF.rglob("*.yaml")), ids=lambda p: str(p.relative_to(CONF)))

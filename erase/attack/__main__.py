@@ -14,6 +14,12 @@ from erase.command import build, command
 STARTS = ("unnamed", "named")
 
 
+def settle(attack: DictConfig, model: str) -> None:
+    """Give an attack that has a budget, and was told none, what fits the `model`: 300 updates find little on a large one."""
+    if "budget" in attack and attack.budget is None:
+        attack.budget = "miniature" if model == "miniature" else "published"
+
+
 @command("attack", schema.Attack)
 def main(config: DictConfig) -> None:
     """Attack each victim that `config` names, and print what this attack has done to the run by now."""
@@ -49,6 +55,7 @@ def main(config: DictConfig) -> None:
         asked = type(protocol).__name__.lower()
         raise BadInput(f"protocol={asked} does not say from which prompts an attack begins: protocol=quick or full.")
     protocol.images = config.prompts
+    settle(config.attack, own.model.name)
     fields = cast(dict[str, Any], OmegaConf.to_container(config.attack, resolve=True))
     plan = Plan(name, choice, fields, config.start, config.batch, config.seed)
     load = partial(build, own.model, "model", precision=trainer.precision)

@@ -39,8 +39,10 @@ def attack_table(name: str, folder: Path, results: Mapping[str, Mapping[str, Any
             f"{victim}: {n} prompts in {cost['seconds']:.0f} s, {cost['forwards']:,} F + {cost['backwards']:,} B",
             highlight=False,
         )
-    if len(results) < 3:
-        console.print("between which ends? victim=[edited,unedited,retrained]", highlight=False)
+    if "unedited" not in results:
+        console.print(
+            "how much was there? victim=[edited,unedited], and retrained where there is such a network", highlight=False
+        )
     console.print(f"a line a prompt: {folder / 'attacks'}", highlight=False, soft_wrap=True)
 
 
