@@ -90,12 +90,13 @@ def test_attack_composes_and_builds(option: str):
     schema.register(schema.Attack)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         small, large = (compose("attack", [f"attack={option}", "run=x"]).attack for _ in range(2))
-    settle(small, "miniature")
-    settle(large, "sd14")
+    drawn, other = (OmegaConf.load(CONF / "model" / f"{name}.yaml") for name in ("miniature", "sd14"))
+    settle(small, drawn)
+    settle(large, other)
     check(get_object(small["_target_"]), small, "attack")
     assert 0 < build(small, "attack").rounds != build(large, "attack").rounds
     assert (small.budget, large.budget) == ("miniature", "published")
-    settle(small, "sd14")
+    settle(small, other)
     assert small.budget == "miniature"  # who was told one keeps it
 
 

@@ -12,7 +12,9 @@ from conftest import QUICK, ROOT, Command
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(?:bash|sh)\n(.*?)```", README, re.S)
 COMMANDS = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line.strip()]
-TRAIN = [c for c in COMMANDS if c.startswith("python -m erase.train")]
+TRAIN = [c for c in COMMANDS if c.startswith("python -m erase.train") and "--config-dir conf " not in c]
+OWN = [c for c in COMMANDS if "--config-dir conf " in c]
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
 MADE = [c for c in COMMANDS if re.match(r"python -m erase\.(generate|export|attack)", c)]
 JUDGED = [c for c in COMMANDS if c.startswith("python -m erase.evaluate")]
 REVIEWED = [c for c in COMMANDS if c.startswith("python -m erase.report")]
@@ -100,9 +102,26 @@ def test_review(line: str, command: Command, finished: Path):
 
 
 def test_python_example(finished: Path, tmp_path: Path):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    (code,) = [block for block in PYTHON if "StableDiffusionPipeline" in block]
     code = code.replace("outputs/adv_preserve-church-0", str(finished))
     (tmp_path / "example.py").write_text(code)
     done = forked.run("example", [], tmp_path, os.environ)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "gone.png").is_file()
+
+
+def test_what_one_adds_oneself(cache: Path, tmp_path: Path):
+    (method,), (attack,) = ([block for block in PYTHON if f"({base})" in block] for base in ("Method", "Attack"))
+    (config,) = re.findall(r"```yaml\n(.*?)```", README, re.S)
+    files = {"ascent.py": method, "begging.py": attack, "conf/method/ascent.yaml": config}
+    for name, text in {**files, "conf/attack/begging.yaml": "_target_: begging.Begging\n"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    env = {**os.environ, "ERASE_CACHE": str(cache)}
+    (line,) = OWN
+    done = forked.run("erase.train", [*shlex.split(line)[3:], *ONE, "logger=none"], tmp_path, env)
+    assert done.returncode == 0, done.stderr
+    given = ["--config-dir", "conf", "run=outputs/ascent-church-0", "attack=begging", "prompts=1"]
+    done = forked.run("erase.attack", given, tmp_path, env)
+    assert done.returncode == 0, done.stderr
+    assert "ascent-church-0: begging" in done.stdout

@@ -14,10 +14,11 @@ from erase.command import build, command
 STARTS = ("unnamed", "named")
 
 
-def settle(attack: DictConfig, model: str) -> None:
-    """Give an attack that has a budget, and was told none, what fits the `model`: 300 updates find little on a large one."""
+def settle(attack: DictConfig, model: DictConfig) -> None:
+    """Give an attack that has a budget, and was told none, what fits the `model`: what finds all of the drawn world finds little
+    of another."""
     if "budget" in attack and attack.budget is None:
-        attack.budget = "miniature" if model == "miniature" else "published"
+        attack.budget = "miniature" if model.get("vocabulary") == "miniature" else "published"
 
 
 @command("attack", schema.Attack)
@@ -55,7 +56,7 @@ def main(config: DictConfig) -> None:
         asked = type(protocol).__name__.lower()
         raise BadInput(f"protocol={asked} does not say from which prompts an attack begins: protocol=quick or full.")
     protocol.images = config.prompts
-    settle(config.attack, own.model.name)
+    settle(config.attack, own.model)
     fields = cast(dict[str, Any], OmegaConf.to_container(config.attack, resolve=True))
     plan = Plan(name, choice, fields, config.start, config.batch, config.seed)
     load = partial(build, own.model, "model", precision=trainer.precision)

@@ -24,7 +24,9 @@ class Paraphrase(Attack):
     def open(self, ground: Ground) -> None:
         super().open(ground)
         if mute := next((job.label for job in ground.jobs if not job.others), None):
-            raise BadInput(f"attack=paraphrase knows no other words for {mute}: attack=unlearn_diff or concept_inversion.")
+            raise BadInput(
+                f"attack=paraphrase knows no other words for {mute}: a run with concept.held_out, or another attack."
+            )
 
     def advance(self, turns: Sequence[Turn]) -> tuple[list[str], None]:
         return [self._wording(turn) for turn in turns], None

@@ -239,6 +239,13 @@ def test_starts_leave_the_concept_out_and_paraphrases_say_it_otherwise(name: str
     assert [job.start for job in jobs([concept], protocol, Judge(), "named")] == [job.named for job in found]
 
 
+def test_a_concept_of_ones_own_is_said_in_its_held_out_wordings():
+    own = Concept("temple", ("a photo of a red church",), held_out=("a kirk", "a house of god"))
+    found = jobs([own], Protocol(3, 1, 1, 4.0), Judge(), "unnamed")
+    assert found[0].others[:2] == own.held_out
+    assert all("kirk" in other or "god" in other for job in found for other in job.others)
+
+
 def test_no_wording_is_tried_twice(tmp_path: Path):
     found = jobs([Concept("tench", ("tench",))], Protocol(15, 1, 1, 4.0), Judge(), "unnamed")
     attack = Paraphrase(rounds=64)
