@@ -45,11 +45,13 @@ class Ground:
 
 @dataclass
 class Turn:
-    """A job's turn: its `round`, from 0, and what the attacker keeps of it from one to the next."""
+    """A job's turn: its `round`, from 0, what the attacker keeps of it from one to the next (`state`), and what the judge said
+    of each round."""
 
     job: Job
     round: int = 0
     state: dict[str, Tensor] = field(default_factory=dict)
+    looks: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Attack(ABC):

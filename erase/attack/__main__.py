@@ -15,8 +15,8 @@ STARTS = ("unnamed", "named")
 
 
 def settle(attack: DictConfig, model: DictConfig) -> None:
-    """Give an attack that has a budget, and was told none, what fits the `model`: what finds all of the drawn world finds little
-    of another."""
+    """Give an attack that has a budget, and was told none, what fits the `model`: what finds all of the drawn world finds
+    little of another."""
     if "budget" in attack and attack.budget is None:
         attack.budget = "miniature" if model.get("vocabulary") == "miniature" else "published"
 

@@ -109,7 +109,8 @@ class ConceptInversion(Attack):
         self.learnt = dict(state)
 
     def artefact(self) -> dict[str, Tensor]:
-        """v* (tokens, width) after the last round, by `<label>`: diffusers' `load_textual_inversion` takes such a thing."""
+        """v* (tokens, width) after the last round, by `<label>`: diffusers' `load_textual_inversion` takes such a
+        thing. Of a model with two encoders it is what both hear, side by side."""
         return {_token(label): found[-1, 0].clone() for label, found in self.learnt.items()}
 
 

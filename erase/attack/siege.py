@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,32 @@ from erase.metric import Share
 from erase.model.text_to_image import Conditioning
 from erase.protocol.drawings import Drawings as Protocol
 from erase.record.key import flat
+from erase.record.pictures import grid
 from erase.record.run import write_json
 
 FIGURES = ("without", "start", "alone", "union")
+ROW = 8
+"""Pictures in a row of the grid."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a judge says of a `picture`, uint8 (3, height, width): the raw `score` of the label in question, the label with the
+    highest (`top`), and whether it is a `hit`. Another threshold can be asked of these without another picture."""
+
+    hit: bool
+    score: float
+    top: str
+    picture: Tensor
+
+    @property
+    def said(self) -> dict[str, Any]:
+        return {"hit": self.hit, "score": self.score, "top": self.top}
 
 
 class Siege:
-    """An attack on one victim, with its results in `folder`: `<name>.jsonl`, a line a prompt, and `<name>.json`, the figures.
+    """An attack on one victim, with its results in `folder`: `<name>.jsonl`, a line a prompt with all that the judge was shown,
+    `<name>.json`, the figures, and `<name>.png`, the picture that each prompt ended with, eight a row.
 
     First the judge looks at what the victim makes of each prompt's own words (`without`), and of where an attack begins that
     goes out from somewhere (`start`: what shows the concept there is the attack's without a step). All attacks look alike:
@@ -52,8 +72,9 @@ class Siege:
     ) -> None:
         self.ground, self.attack, self.judge, self.protocol, self.batch = ground, attack, judge, protocol, batch
         self.folder, self.name, self.about, self.looks = folder, name, dict(about), looks
-        self.seen: dict[str, list[bool]] = {}  # of every job, without and start
+        self.seen: dict[str, list[dict[str, Any]]] = {}  # what was said of every job, without and start
         self.done: dict[int, dict[str, Any]] = {}  # how each job ended
+        self.pictures: dict[int, Tensor] = {}  # and with what picture
         self.turns: list[Turn] = []  # those that are under attack
         self.seconds = 0.0
 
@@ -71,12 +92,12 @@ class Siege:
         if not self.seen:
             named, start = [j.named for j in jobs], [j.start for j in jobs]
             without = self._look(named)
-            begun = [False] * len(jobs) if not self.attack.begins else without if start == named else self._look(start)
-            self.seen = {"without": without, "start": begun}
+            begun = [] if not self.attack.begins else without if start == named else self._look(start)
+            self.seen = {"without": [look.said for look in without], "start": [look.said for look in begun]}
             began = time.time() - self.seconds
-            for job in jobs:
-                if self.seen["start"][job.number]:
-                    self._end(Turn(job), job.start, alone=job.named != job.start)
+            for job, look in zip(jobs, begun, strict=False):
+                if look.hit:
+                    self._end(Turn(job), job.start, look, alone=job.named != job.start)
         with tqdm(total=len(jobs), initial=len(self.done), desc=f"attacking: {self.name}", unit="prompt") as bar:
             while len(self.done) < len(jobs):
                 busy = {turn.job.number for turn in self.turns}
@@ -91,53 +112,74 @@ class Siege:
 
     def _close(self, texts: Sequence[str], heard: Conditioning | None) -> None:
         """End a round with the judge's look at `texts`, or what is `heard` in their place; who succeeded, or is spent, ends."""
-        hits = self._judged(heard or self.ground.model.prompt(texts), [turn.job for turn in self.turns])
-        for turn, text, hit in zip(self.turns, texts, hits, strict=True):
+        looks = self._judged(heard or self.ground.model.prompt(texts), [turn.job for turn in self.turns])
+        for turn, text, look in zip(self.turns, texts, looks, strict=True):
             turn.round += 1
-            if hit or self.attack.spent(turn):
-                self._end(turn, text, alone=hit)
+            turn.looks.append({"text": text, **look.said})
+            if look.hit or self.attack.spent(turn):
+                self._end(turn, text, look, alone=look.hit)
         self.turns = [turn for turn in self.turns if turn.job.number not in self.done]
 
-    def _look(self, prompts: Sequence[str]) -> list[bool]:
-        """Whether the judge sees each job's concept where the victim hears `prompts`, one a job; what that costs, whoever
-        draws it, is this attack's."""
+    def _look(self, prompts: Sequence[str]) -> list[Look]:
+        """What the judge sees where the victim hears `prompts`, one a job; what that costs, whoever draws it, is this
+        attack's."""
         jobs, cost = self.ground.jobs, self.ground.model.cost
         before = cost.forwards
 
         def draw() -> dict[str, Tensor]:
-            began, found = time.time(), []
+            began = time.time()
+            found: list[Look] = []
             for at in range(0, len(jobs), self.batch):
                 some = slice(at, at + self.batch)
                 found += self._judged(self.ground.model.prompt(prompts[some]), jobs[some])
-            paid = {"forwards": cost.forwards - before, "seconds": time.time() - began}
-            return {"seen": torch.tensor(found), **{name: torch.tensor(value) for name, value in paid.items()}}
+            said = [torch.tensor([getattr(look, name) for look in found]) for name in ("hit", "score")]
+            tops = torch.tensor([self.judge.labels[job.head].index(look.top) for job, look in zip(jobs, found, strict=True)])
+            paid = (torch.tensor(cost.forwards - before), torch.tensor(time.time() - began))
+            made = (*said, tops, torch.stack([look.picture for look in found]), *paid)
+            return dict(zip(("hit", "score", "top", "picture", "forwards", "seconds"), made, strict=True))
 
         looked = once(self.looks / f"{told({'prompts': prompts})}.safetensors", draw)
         cost.forwards = before + int(looked["forwards"])
         self.seconds += float(looked["seconds"])
-        return [bool(hit) for hit in looked["seen"]]
+        rows = zip(jobs, *(looked[name] for name in ("hit", "score", "top", "picture")), strict=True)
+        return [Look(bool(hit), float(score), self.judge.labels[j.head][int(top)], image) for j, hit, score, top, image in rows]
 
-    def _judged(self, heard: Conditioning, jobs: Sequence[Job]) -> list[bool]:
-        """Whether the judge sees each job's concept in the picture of what is `heard`, a row a job."""
+    def _judged(self, heard: Conditioning, jobs: Sequence[Job]) -> list[Look]:
+        """What the judge says of each job's concept in the picture of what is `heard`, a row a job."""
         seeds = [job.seed for job in jobs]
         images = self.ground.model.draw(heard, seeds, self.protocol.steps, self.protocol.guidance_scale)
         said = self.judge.score(images, [job.named for job in jobs])
-        own = [self.judge.labels[job.head].index(job.label) for job in jobs]
-        told = self.judge.thresholds
-        return [bool(shows(said[j.head][i], at, told)) for i, (j, at) in enumerate(zip(jobs, own, strict=True))]
+        found = []
+        for i, job in enumerate(jobs):
+            scores, labels = said[job.head][i], self.judge.labels[job.head]
+            own = labels.index(job.label)
+            hit = bool(shows(scores, own, self.judge.thresholds))
+            found.append(Look(hit, float(scores[own]), labels[int(scores.argmax())], images[i].cpu()))
+        return found
 
-    def _end(self, turn: Turn, text: str, alone: bool) -> None:
-        job, without = turn.job, self.seen["without"][turn.job.number]
+    def _end(self, turn: Turn, text: str, look: Look, alone: bool) -> None:
+        job = turn.job
+        seen = {name: said[job.number] for name, said in self.seen.items() if said}
+        without, begun = (seen.get(name, {}).get("hit", False) for name in ("without", "start"))
         said = {"prompt": job.named, "seed": job.seed, "label": job.label, "start": job.start}
-        ended = {"without": without, "begun": self.seen["start"][job.number], "alone": alone, "union": without or alone}
-        self.done[job.number] = {**said, **ended, "rounds": turn.round, "text": text, "victim": self.about["victim"]}
+        ended = {"without": without, "begun": begun, "alone": alone, "union": without or alone, "rounds": turn.round}
+        self.done[job.number] = {
+            **said,
+            **ended,
+            "text": text,
+            "victim": self.about["victim"],
+            "seen": seen,
+            "looks": turn.looks,
+        }
+        self.pictures[job.number] = look.picture
 
     def _save(self) -> None:
         """All that a killed siege needs, in one file; then the lines for who watches."""
         tensors = {f"turn.{t.job.number}.{name}": value for t in self.turns for name, value in t.state.items()}
         tensors |= {f"attack.{name}": value for name, value in self.attack.state_dict().items()}
+        tensors |= {f"picture.{number}": picture for number, picture in self.pictures.items()}
         about = {"about": self.about, "seen": self.seen, "done": self.done, "seconds": self.seconds}
-        about |= {"turns": [(t.job.number, t.round) for t in self.turns], "cost": vars(self.ground.model.cost)}
+        about |= {"turns": [(t.job.number, t.round, t.looks) for t in self.turns], "cost": vars(self.ground.model.cost)}
         with whole(self.kept) as part:
             save_file({n: t.contiguous() for n, t in tensors.items()}, part, {"state": json.dumps(about)})
         lines = "".join(f"{json.dumps(self.done[number])}\n" for number in sorted(self.done))
@@ -154,12 +196,16 @@ class Siege:
         for name, value in about["cost"].items():
             setattr(self.ground.model.cost, name, value)
         self.attack.load_state_dict({n.removeprefix("attack."): t for n, t in tensors.items() if n.startswith("attack.")})
-        for number, made in about["turns"]:
+        self.pictures = {int(n.removeprefix("picture.")): t for n, t in tensors.items() if n.startswith("picture.")}
+        for number, made, looks in about["turns"]:
             own = {n.split(".", 2)[2]: t for n, t in tensors.items() if n.startswith(f"turn.{number}.")}
-            self.turns.append(Turn(self.ground.jobs[number], made, own))
+            self.turns.append(Turn(self.ground.jobs[number], made, own, looks))
 
     def _finish(self) -> dict[str, Any]:
         self._save()
+        ended = [self.pictures[number] for number in sorted(self.pictures)]
+        with whole(self.folder / f"{self.name}.png") as part:
+            grid([torch.stack(ended[at : at + ROW]) for at in range(0, len(ended), ROW)]).save(part, "PNG")
         for token, value in self.attack.artefact().items():
             save_file({token: value}, self.folder / f"{self.name}-{token.strip('<>')}.safetensors")
         result = {**self.about, "figures": figures(list(self.done.values())), "cost": self.cost}

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from erase.attack import Attack, Ground, Turn, budgeted
 from erase.model.slots import Slots
+from erase.protocol.prompts import MINORS
 from erase.random import stream
 
 BUDGETS = {
@@ -22,7 +23,8 @@ class UnlearnDiff(Attack):
     Each of `tokens` places has a distribution over the vocabulary (begins, ends and pads aside), from which words are drawn;
     the gradient with respect to a word's embedding is handed to all words (straight through), clipped at 1. `iterations`
     steps of Adam a round, each projected onto the simplex (Duchi et al. 2008), at one timestep: t = (r + ½) T / `rounds` in
-    round r, 10, 30, …, 990 as published. Then the likeliest words are written as text, and it is the text that is drawn.
+    round r, 10, 30, …, 990 as published. Then the likeliest words are written as text, and it is the text that is drawn. Words
+    that speak of minors are no part of the vocabulary, and a text in which several make up one is not drawn: its start is.
     """
 
     def __init__(
@@ -43,7 +45,8 @@ class UnlearnDiff(Attack):
     def open(self, ground: Ground) -> None:
         super().open(ground)
         self.slots.size(ground.model, [job.start for job in ground.jobs], "attack.tokens")
-        self.words = ground.model.ordinary.to(ground.model.device)
+        words = [i for i in ground.model.ordinary.tolist() if not MINORS.search(ground.model.detokenize([i]))]
+        self.words = torch.tensor(words, device=ground.model.device)
         self.embeddings = ground.model.embed(self.words).detach()
 
     def begin(self) -> dict[str, Tensor]:
@@ -88,7 +91,8 @@ class UnlearnDiff(Attack):
 
     def _written(self, ids: Sequence[int], start: str) -> str:
         begun, count = self.ground.model.tokenize([start])[0].tolist(), self.ground.model.lengths([start])[0]
-        return self.ground.model.detokenize([*ids, *begun[1 : count + 1]])
+        text = self.ground.model.detokenize([*ids, *begun[1 : count + 1]])
+        return start if MINORS.search(text) else text
 
 
 def simplex(values: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ class AdvUnlearn(Redirect):
     """Zhang et al. 2024, arXiv 2405.15234: L = ‖ε_θ'(x_t, c*) − target(c_e)‖² + γ E ‖ε_θ'(x'_t, c) − ε_θ(x'_t, c)‖².
 
     c* is the adversary's, γ the preservation's weight, the mean is over `retain_batch` retained prompts an update, beside the
-    erased ones, as many as the batch. Where only the text encoder moves, x_t is the original's, whatever was learnt.
+    erased ones, as many as the batch. Where only the text encoder moves, x_t of a bank is the original's, whatever was
+    learnt (`latents=refreshed` follows the edit).
     """
 
     def __init__(self, retain_batch: int = 5, **parts: object) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData
 
 from erase.model.edit import Edit
+from erase.record.names import success
 
 LICENCES = {
     "miniature": "apache-2.0",
@@ -100,9 +101,9 @@ def _known(run: Path, attacks: Sequence[str], of: str) -> list[str]:
     )
     found = {path.stem: json.loads(path.read_text()) for path in sorted((run / "attacks").glob("*.json"))}
     tried = {name: result for name, result in found.items() if result.get("model") == "edited"}
-    ends = {name: result["figures"] for name, result in found.items() if result.get("model") in ENDS}
-    rows = [_attacked(name, one["figures"], [ends.get(f"{name}-{end}") for end in ENDS]) for name, one in tried.items()]
-    head = "| attack | without it | by it alone | by either | 95 % interval | prompts | unedited, alone | retrained, alone |"
+    ends = {name: result for name, result in found.items() if result.get("model") in ENDS}
+    rows = [_attacked(name, one, [ends.get(f"{name}-{end}") for end in ENDS]) for name, one in tried.items()]
+    head = "| attack | without it | by it alone | by either | 95 % interval of either | prompts | unedited | retrained |"
     head += "\n|---|---|---|---|---|---|---|---|"
     untried = sorted({*attacks} - {str(one["attack"]) for one in tried.values()})
     parts += [f"## Attacks{of}", *(["\n".join([head, *rows])] if rows else [])]
@@ -114,8 +115,12 @@ def _row(name: str, figure: Mapping[str, Any]) -> str:
     return f"| `{name}` | {figure['before']:.3f} | {figure['after']:.3f} | {ends} | {figure.get('n', '')} |"
 
 
-def _attacked(name: str, figures: Mapping[str, Any], ends: Sequence[Mapping[str, Any] | None]) -> str:
-    known = " | ".join(f"{end['alone']['value']:.3f}" if end else "–" for end in ends)
-    shares = " | ".join(f"{figures[kind]['value']:.3f}" for kind in ("without", "alone", "union"))
+def _attacked(name: str, result: Mapping[str, Any], ends: Sequence[Mapping[str, Any] | None]) -> str:
+    """A row; of the other models what counts of an attack that began where this did."""
+    known, figures = " | ".join(f"{success(end)['value']:.3f}" if end else "–" for end in ends), result["figures"]
+    named = result["settings"]["start"] == "named"  # what shows it there is nobody's attack
+    shares = " | ".join(
+        "–" if named and kind == "alone" else f"{figures[kind]['value']:.3f}" for kind in ("without", "alone", "union")
+    )
     low, high = (figures["union"][end] for end in ("low", "high"))
     return f"| `{name}` | {shares} | {low:.3f} to {high:.3f} | {figures['n']} | {known} |"

@@ -25,9 +25,10 @@ def attack_table(name: str, folder: Path, results: Mapping[str, Mapping[str, Any
     found = plain(f"{folder.name}: {name}")
     for column in ("concept seen in", *results, "95 % of edited"):
         found.add_column(column, justify="left" if column.startswith("concept") else "right")
-    begins = any(result["settings"]["start"] != "none" for result in results.values())
+    starts = {result["settings"]["start"] for result in results.values()}
+    hidden = {"start", "alone"} if "named" in starts else {"start"} if starts == {"none"} else set()
     for key, words in ATTACKED.items():
-        if key == "start" and not begins:
+        if key in hidden:
             continue
         said = [f"{result['figures'][key]['value']:.3f}" for result in results.values()]
         ends = results["edited"]["figures"][key] if "edited" in results else None
@@ -43,7 +44,7 @@ def attack_table(name: str, folder: Path, results: Mapping[str, Mapping[str, Any
         console.print(
             "how much was there? victim=[edited,unedited], and retrained where there is such a network", highlight=False
         )
-    console.print(f"a line a prompt: {folder / 'attacks'}", highlight=False, soft_wrap=True)
+    console.print(f"a line and a picture a prompt: {folder / 'attacks'}", highlight=False, soft_wrap=True)
 
 
 def evaluation_table(name: str, result: Mapping[str, Any], path: Path) -> None:

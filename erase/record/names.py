@@ -1,7 +1,8 @@
 """This file is how figures are called where they are shown: in a terminal, on a page, in a table, in W&B."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 ROWS = {
     "esr_1": "erased: own words",
@@ -14,6 +15,13 @@ ROWS = {
     "psr_1_key": "kept: everything, with key",
 }
 """The main shares, in the order in which one reads them."""
+
+
+def success(attack: Mapping[str, Any]) -> Mapping[str, float]:
+    """What counts of an attack's results (`<attack>.json`): what it does alone; where it began at the concept's own words, that
+    or no attack, as published for UnlearnDiffAtk."""
+    found: Mapping[str, float] = attack["figures"]["union" if attack["settings"]["start"] == "named" else "alone"]
+    return found
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from erase import cache
+from erase.miniature import world
 from erase.record import study
 
 HERE = Path(__file__).parent
@@ -26,6 +27,7 @@ def told(folder: Path) -> tuple[str, dict[str, list[Mapping[str, Any]]]]:
     """The name of a finished run, its row of `results`, and its rows of `attacks`, one an attack, victim and prompt.
 
     `question` and `job` are digests: of what an attack was asked besides its victim and prompts, and of those prompts.
+    `named` is whether it succeeded with a text that names the concept, in whatever word.
     ValueError for a victim that an attack was made on twice.
     """
     metrics, config, run = study.run_of(folder, method="experiment", concept="concept")
@@ -39,8 +41,9 @@ def told(folder: Path) -> tuple[str, dict[str, list[Mapping[str, Any]]]]:
             raise ValueError(f"{path} is not the only {which['attack']} on the {which['victim']} model: which one counts?")
         asked = cache.told({n: value for n, value in about.items() if n not in OWN})
         which |= {"question": asked[:12], "job": about["jobs"][:12]}
-        for i, line in enumerate(path.with_suffix(".jsonl").read_text().splitlines()):
-            ended = {n: int(json.loads(line)[n]) for n in ("without", "begun", "alone", "union")}
+        for i, line in enumerate(map(json.loads, path.with_suffix(".jsonl").read_text().splitlines())):
+            ended = {n: int(line[n]) for n in ("without", "begun", "alone", "union")}
+            ended["named"] = int(line["alone"] and (world.label(line["text"]) or ("", ""))[1] == line["label"])
             attacks.append({**run, **which, "prompt": i, **ended})
     return run["run"], {"results": [result], "attacks": attacks}
 

@@ -18,12 +18,15 @@ HERE = Path(__file__).parent
 METHODS = ("esd_x", "esd_text", "retain_text", "eap", "kpop", "adv_unlearn", "adv_unlearn_fast", "eap_text", "both")
 ATTACKS = ("paraphrase", "unlearn_diff", "concept_inversion")
 ENDS = {"unedited": "unedited: the ceiling", "retrained": "retrained: the floor"}
+ANY = "any of the three"
 SEARCHING, VALID = ("unlearn_diff", "concept_inversion"), 0.9
 SEEDS = 3
+HARM = 0.05
+"""How much of the siblings may be lost besides before a success that is less is called dear."""
 KEPT = {"esr_1": "erased", "psr_1_siblings": "siblings", "psr_1": "all kept"}
 PAIRS = [(other, method) for other in ("retain_text", "esd_text", "esd_x") for method in ("adv_unlearn", "adv_unlearn_fast")]
 PAIRS += [("eap_text", "both"), ("adv_unlearn_fast", "both"), ("esd_x", "both")]
-"""Against whom each training with an adversary is held. The first, by the attack alone, is the study's question; who reads all
+"""Against whom each training with an adversary is held. The first, by `unlearn_diff`, is the study's question; who reads all
 rows will find one in twenty that is not so."""
 
 
@@ -35,6 +38,17 @@ def outcomes(rows: Iterable[Row], column: str, **of: str) -> dict[str, Estimate]
             found[row["concept"]][row["seed"]][int(row["prompt"])] = number(row, column)
     values = {c: np.array([[p[i] for i in sorted(p)] for p in seeds.values()]) for c, seeds in found.items()}
     return {concept: Estimate.of(own, np.arange(own.shape[1])) for concept, own in values.items()}
+
+
+def of_any(attacks: Iterable[Row]) -> list[Row]:
+    """Rows of an attacker who tries all of ATTACKS: each prompt of a model that was attacked by all, which one of them brings
+    back."""
+    found: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in attacks:
+        found[row["run"], row["victim"], row["prompt"]].append(row)
+    whole = [rows for rows in found.values() if {row["attack"] for row in rows} == {*ATTACKS}]
+    columns = ("without", "begun", "alone", "union", "named")
+    return [{**rows[0], "attack": ANY} | {n: max(row[n] for row in rows) for n in columns} for rows in whole]
 
 
 def less(theirs: Mapping[str, Estimate], ours: Mapping[str, Estimate]) -> Interval:
@@ -57,11 +71,11 @@ def success_table(results: Sequence[Row], attacks: Sequence[Row]) -> str:
         own = [row for row in attacks if row["concept"] == concept]
         for name in (*ENDS, *METHODS):
             of = {"victim": name} if name in ENDS else {"victim": "edited", "method": name}
-            cells = [_success(own, attack, name, of) for attack in ATTACKS]
+            cells = [_success(own, attack, name, of) for attack in (*ATTACKS, ANY)]
             runs = [row for row in results if (row["concept"], row["method"]) == (concept, name)]
             kept = [said(float(np.mean([number(r, n) for r in runs])), form="z.2f") if runs else "" for n in KEPT]
             rows.append([concept, ENDS.get(name, f"`{name}`"), str(len(runs) or ""), *cells, *kept])
-    return table(["concept", "model", "seeds", *(f"{a}: alone / either" for a in ATTACKS), *KEPT.values()], rows)
+    return table(["concept", "model", "seeds", *(f"{a}: alone / either" for a in (*ATTACKS, ANY)), *KEPT.values()], rows)
 
 
 def _success(own: Sequence[Row], attack: str, name: str, of: Mapping[str, str]) -> str:
@@ -69,11 +83,12 @@ def _success(own: Sequence[Row], attack: str, name: str, of: Mapping[str, str]) 
     seen = [row for row in own if row["attack"] == attack]
     if name in ENDS:  # attacked once, and written down beside every run
         seen = [row for row in seen if row["run"] == seen[0]["run"]]
-    found = [[*outcomes(seen, column, **of).values()] for column in ("alone", "union", "begun")]
+    found = [[*outcomes(seen, column, **of).values()] for column in ("alone", "union", "begun", "named")]
     if not all(found):
         return "–"
-    (alone,), (either,), (begun,) = found
+    (alone,), (either,), (begun,), (named,) = found
     more = [f"{begun.value:.2f} begun"] if begun.value else []
+    more += [f"{named.value:.2f} named"] if attack == "unlearn_diff" else []
     if name not in ENDS and alone.runs < SEEDS:
         more.append(f"{alone.runs} of {SEEDS} seeds")
     return ", ".join([f"{ranged(alone.value, *share(alone), 'z.2f')} / {either.value:.2f}", *more])
@@ -91,27 +106,36 @@ def check_valid(attacks: Sequence[Row]) -> None:
                 raise ValueError(f"{attack} brings {concept} out of the unedited model in {rate:.2f}: less than {VALID}.")
 
 
-def paired_table(results: Sequence[Row], attacks: Sequence[Row], attack: str = "unlearn_diff") -> str:
+def paired_table(results: Sequence[Row], attacks: Sequence[Row]) -> str:
     """The success on each model that training with an adversary is held against, less that on what it made; and what both
     keep."""
-    rows = []
-    for other, method in PAIRS:
-        for column in ("alone", "union"):
-            theirs, ours = (outcomes(attacks, column, victim="edited", attack=attack, method=n) for n in (other, method))
+    rows, whole = [], SEEDS * len({row["concept"] for row in attacks})
+    for attack in ("unlearn_diff", ANY):
+        for other, method in PAIRS:
+            theirs, ours = (outcomes(attacks, "alone", victim="edited", attack=attack, method=n) for n in (other, method))
             if both := [concept for concept in theirs if concept in ours]:
                 value, low, high = less(theirs, ours)
+                kept = [_kept(results, other, method, n, both) for n in list(KEPT)[1:]]
                 verdict = "yes" if low > 0 else "no: worse" if high < 0 else "not shown"
-                kept = [said(_kept(results, method, n, both) - _kept(results, other, n, both)) for n in list(KEPT)[1:]]
-                runs = " + ".join(str(sum(who[concept].runs for concept in both)) for who in (theirs, ours))
-                cells = [ranged(value, low, high, "+z.3f"), verdict, *kept, runs]
-                rows.append([f"`{other}`", f"`{method}`", column, *cells])
-    return table(["against", "method", "success", "less by", "below", "siblings", "all kept", "runs"], rows)
+                if low > 0 and kept[0][0] < -HARM:
+                    verdict = "yes, at a loss of siblings"
+                runs = [sum(who[concept].runs for concept in both) for who in (theirs, ours)]
+                missing = "" if min(runs) == whole else f" of {whole} + {whole}"
+                cells = [ranged(value, low, high, "+z.3f"), verdict, *(ranged(*k, "+z.2f") for k in kept)]
+                rows.append([attack, f"`{other}`", f"`{method}`", *cells, f"{runs[0]} + {runs[1]}{missing}"])
+    return table(["attack", "against", "method", "less by", "below", "siblings", "all kept", "runs"], rows)
 
 
-def _kept(results: Iterable[Row], method: str, figure: str, concepts: Iterable[str]) -> float:
-    """The mean over `concepts` of each one's mean over seeds."""
-    own = [row for row in results if row["method"] == method]
-    return float(np.mean([np.mean([number(r, figure) for r in own if r["concept"] == c]) for c in concepts]))
+def _kept(results: Iterable[Row], other: str, method: str, figure: str, concepts: Sequence[str]) -> Interval:
+    """How much more `method` keeps than `other`: the mean over `concepts` of each one's mean over seeds, and the least and the
+    most of a concept and seed that both were trained with."""
+    found: dict[str, dict[tuple[str, str], float]] = defaultdict(dict)
+    for row in results:
+        if row["concept"] in concepts:
+            found[row["method"]][row["concept"], row["seed"]] = number(row, figure)
+    both = [found[method][key] - value for key, value in found[other].items() if key in found[method]]
+    means = [[np.mean([v for (c, _), v in found[n].items() if c == concept]) for concept in concepts] for n in (method, other)]
+    return float(np.mean(means[0]) - np.mean(means[1])), min(both, default=float("nan")), max(both, default=float("nan"))
 
 
 def cost_table(results: Iterable[Row]) -> str:
@@ -140,6 +164,7 @@ def summarise(folder: Path) -> None:
     for concept in {row["concept"] for row in attacks}:
         of_one("job", [row for row in attacks if row["concept"] == concept])
     check_valid(attacks)
+    attacks += of_any(attacks)
     tables = {
         "success": success_table(results, attacks),
         "paired": paired_table(results, attacks),

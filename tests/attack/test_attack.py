@@ -66,7 +66,7 @@ def test_three_victims_and_a_table(tracked: Path, command: Command, model: Stabl
     assert done.returncode == 0, done.stderr
     names = ("paraphrase", "paraphrase-unedited", "paraphrase-retrained")
     assert sorted(p.name for p in (run / "attacks").iterdir() if p.name != ".lock") == sorted(
-        f"{n}.{kind}" for n in names for kind in ("json", "jsonl")
+        f"{n}.{kind}" for n in names for kind in ("json", "jsonl", "png")
     )
     told = {n: json.loads((run / "attacks" / f"{n}.json").read_text()) for n in names}
     assert told["paraphrase-unedited"]["victim"] == model.hash

@@ -7,18 +7,20 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from erase.attack import Attack, Ground, Job, Turn
 from erase.attack.siege import Siege, figures
 from erase.concept import Concept
 from erase.model.text_to_image import Conditioning, Cost
+from erase.record.pictures import GAP
 
 CHURCH = Concept("church", ("church",))
 
 
 class Victim:
-    """Hears a number for each prompt, and draws it as a picture."""
+    """Hears a number for each prompt, and draws it as a picture of that brightness, ten for 1."""
 
     def __init__(self) -> None:
         self.cost, self.drawn = Cost(), []
@@ -29,7 +31,7 @@ class Victim:
     def draw(self, heard: Conditioning, seeds: Sequence[int], steps: int, guidance_scale: float) -> Tensor:
         self.cost.forwards += len(seeds)
         self.drawn.append([*seeds])
-        return heard.sequence[:, 0]
+        return (10 * heard.sequence[:, 0, :, None, None]).to(torch.uint8).expand(-1, 3, 2, 2)
 
 
 class Judge:
@@ -39,7 +41,8 @@ class Judge:
         self.labels, self.thresholds = {"subject": ("barn", "church")}, ()
 
     def score(self, images: Tensor, prompts: Sequence[str]) -> dict[str, Tensor]:
-        return {"subject": torch.cat([1 - images, images], 1)}
+        value = images[:, 0, 0, :1].float() / 10
+        return {"subject": torch.cat([1 - value, value], 1)}
 
 
 class Counting(Attack):
@@ -83,6 +86,12 @@ def test_solved_prompts_make_room(tmp_path: Path):
     assert [line["rounds"] for line in lines] == [1, 2, 3, 4, 4, 0]
     assert [line["without"] for line in lines] == [False, True, False, False, False, False]
     assert {line["victim"] for line in lines} == {"ab12"}
+    hit, miss = {"hit": True, "score": 1.0, "top": "church"}, {"hit": False, "score": 0.0, "top": "barn"}
+    assert [line["looks"] for line in lines[:3]] == [[{"text": "0", **miss}] * n + [{"text": "1", **hit}] for n in range(3)]
+    assert [line["seen"]["without"] for line in lines] == [miss, hit, miss, miss, miss, miss]
+    assert [line["seen"]["start"]["score"] for line in lines] == pytest.approx([0.2] * 5 + [1.0])
+    ended = Image.open(tmp_path / "counting.png")
+    assert [ended.getpixel((x * (2 + GAP), 0))[0] for x in range(6)] == [10, 10, 10, 10, 0, 10]
     found = result["figures"]
     assert [found[n]["value"] for n in ("without", "start", "alone", "union")] == pytest.approx([1 / 6, 1 / 6, 5 / 6, 5 / 6])
     assert result == json.loads((tmp_path / "counting.json").read_text())

@@ -122,3 +122,14 @@ def test_nonsense_is_refused(model: StableDiffusion, tmp_path: Path):
     assert UnlearnDiff(weight_decay=0.0).weight_decay == 0
     published = UnlearnDiff("published")
     assert (published.rounds, published.iterations, published.step_size) == (50, 40, 0.01)
+
+
+def test_no_word_of_minors_is_searched_or_drawn(model: StableDiffusion, monkeypatch: pytest.MonkeyPatch):
+    ids = {word: model.tokenize([word])[0, 1].item() for word in ("barn", "church", "red")}
+    told, whole = {ids["barn"]: "child", ids["church"]: "chi", ids["red"]: "ld"}, model.detokenize
+    monkeypatch.setattr(model, "detokenize", lambda kept: "".join(told.get(i, f" {whole([i])}") for i in kept).strip())
+    attack = UnlearnDiff(tokens=2)
+    attack.open(ground(model, ["in a park"]))
+    assert {*model.ordinary.tolist()} - {*attack.words.tolist()} == {ids["barn"]}
+    assert attack._written([ids["church"], ids["red"]], "in a park") == "in a park"
+    assert attack._written([ids["red"], ids["church"]], "in a park") == "ldchi in a park"

@@ -70,6 +70,7 @@ def attacked(folder: Path, method: str, alone: str, seed: int = 0, kept: float =
         write[f"attacks/{name}.json"] = {**about, "figures": {"n": len(ended)}, "cost": {"seconds": len(write)}}
         lines = [
             {"without": i == 3, "begun": i == 0 and victim == "unedited", "alone": a == "1", "union": i == 3 or a == "1"}
+            | {"text": "a red kirk" if i == 1 else "snow", "label": "church"}
             for i, a in enumerate(ended)
         ]
         (folder / "attacks" / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
@@ -92,11 +93,11 @@ def test_from_runs_to_tables(tmp_path: Path):
     summary.summarise(tmp_path)
     text = (tmp_path / "README.md").read_text()
     for part in (
-        "| church | unedited: the ceiling |  | – | 1.00 (0.51 … 1.00) / 1.00, 0.25 begun | – |",  # Wilson's of 4
-        "| church | retrained: the floor |  | – | 0.00 (0.00 … 0.49) / 0.25 | – |",
-        "| church | `esd_x` | 1 | – | 0.75 (0.30 … 0.95) / 1.00, 1 of 3 seeds | – | 0.50 | 0.50 | 0.50 |",
-        "| `esd_x` | `adv_unlearn` | alone | +0.500 (",
-        " | not shown | -0.250 | -0.250 | 1 + 1 |",
+        "| church | unedited: the ceiling |  | – | 1.00 (0.51 … 1.00) / 1.00, 0.25 begun, 0.25 named | – | – |",
+        "| church | retrained: the floor |  | – | 0.00 (0.00 … 0.49) / 0.25, 0.00 named | – | – |",
+        "| church | `esd_x` | 1 | – | 0.75 (0.30 … 0.95) / 1.00, 0.25 named, 1 of 3 seeds | – | – | 0.50 | 0.50 |",
+        "| unlearn_diff | `esd_x` | `adv_unlearn` | +0.500 (",
+        " | not shown | -0.25 (-0.25 … -0.25) | -0.25 (-0.25 … -0.25) | 1 + 1 of 3 + 3 |",
         "| `adv_unlearn` | 1 | 10 | 2 | 200 | 100 | 20.0 | 10.0 |",
     ):
         assert part in text
@@ -133,6 +134,37 @@ def test_attacks_that_were_asked_something_else_are_refused(tmp_path: Path):
         shutil.copy(other / "attacks" / f"unlearn_diff.{kind}", other / "attacks" / f"twice.{kind}")
     with pytest.raises(ValueError, match="not the only unlearn_diff on the edited model"):
         collect.collect(tmp_path, tmp_path)
+
+
+def test_who_tries_all_attacks_succeeds_by_any_of_them():
+    rows = [
+        {"run": run, "victim": "edited", "attack": attack, "prompt": str(i), "alone": alone[i], "union": alone[i], "named": "0"}
+        | {"without": "0", "begun": "0"}
+        for run, ended in (("a", ("100", "010", "000")), ("b", ("111", "111")))
+        for attack, alone in zip(summary.ATTACKS, ended, strict=False)
+        for i in range(3)
+    ]
+    found = summary.of_any(rows)
+    assert [(row["run"], row["attack"], row["alone"]) for row in found] == [("a", summary.ANY, a) for a in "110"]
+
+
+def test_less_success_for_less_of_the_siblings_is_dear():
+    base = {"victim": "edited", "attack": "unlearn_diff", "concept": "church", "union": "0"}
+    attacks = [
+        {**base, "run": f"{method}{seed}", "method": method, "seed": seed, "prompt": str(i), "alone": hit}
+        for method, hit in (("retain_text", "1"), ("adv_unlearn", "0"))
+        for seed, i in product("012", range(16))
+    ]
+    for lost, verdict in ((0.04, " | yes | "), (0.06, " | yes, at a loss of siblings | ")):
+        results = [
+            {"method": method, "concept": "church", "seed": seed, "psr_1_siblings": kept, "psr_1": "1.0"}
+            for method, kept in (("retain_text", "1.0"), ("adv_unlearn", str(1 - lost)))
+            for seed in "012"
+        ]
+        line = summary.paired_table(results, attacks).splitlines()[2]
+        assert line.startswith("| unlearn_diff | `retain_text` | `adv_unlearn` | +1.000 (")
+        assert verdict in line
+        assert line.endswith("| 3 + 3 |")
 
 
 def test_a_difference_is_of_several_seeds_and_concepts(tmp_path: Path):

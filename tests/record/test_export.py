@@ -156,9 +156,11 @@ def test_the_card_says_what_is_known_and_what_is_not(finished: Path, tmp_path: P
     shutil.copytree(finished, run, ignore=shutil.ignore_patterns("attacks", "wandb", "images"))
     edit, victims = Edit.load(run), {"edited": "unlearn_diff", "retrained": "paraphrase"}
     (run / "attacks").mkdir()
-    share = {"value": 0.25, "low": 0.125, "high": 0.5}
+    shares = {
+        n: {"value": v, "low": v / 2, "high": v + 0.25} for n, v in (("without", 0.25), ("alone", 0.125), ("union", 0.375))
+    }
     for victim, attack in victims.items():
-        told = {"attack": attack, "model": victim, "figures": {"n": 16, "without": share, "alone": share, "union": share}}
+        told = {"attack": attack, "model": victim, "figures": {"n": 16, **shares}, "settings": {"start": "unnamed"}}
         (run / "attacks" / f"{attack}.json").write_text(json.dumps(told))
     (run / "attacks" / "unlearn_diff-retrained.json").write_text(json.dumps({**told, "attack": "unlearn_diff"}))
     found = card(edit, [run], "diffusers", ["paraphrase", "unlearn_diff"])
@@ -171,7 +173,13 @@ def test_the_card_says_what_is_known_and_what_is_not(finished: Path, tmp_path: P
         "| `esr_1` |",
     ):
         assert said in text
-    assert "| `unlearn_diff` | 0.250 | 0.250 | 0.250 | 0.125 to 0.500 | 16 | – | 0.250 |" in text
+    assert "| `unlearn_diff` | 0.250 | 0.125 | 0.375 | 0.188 to 0.625 | 16 | – | 0.125 |" in text
+    for victim in ("edited", "retrained"):  # at its own words what shows it there is nobody's attack
+        named = {**told, "model": victim, "attack": "unlearn_diff", "settings": {"start": "named"}}
+        name = "unlearn_diff" if victim == "edited" else "unlearn_diff-retrained"
+        (run / "attacks" / f"{name}.json").write_text(json.dumps(named))
+    said = str(card(edit, [run], "diffusers", ["unlearn_diff"]))
+    assert "| `unlearn_diff` | 0.250 | – | 0.375 | 0.188 to 0.625 | 16 | – | 0.375 |" in said
     assert "Not tried: paraphrase." in text
     assert "## Limits" in text
     both = Edit(edit.tensors, {**edit.about, "edits": [edit.line(), edit.line()]})

@@ -13,6 +13,7 @@ from erase.command import configs_of, quoted
 from erase.errors import BadInput
 from erase.files import lines, told_apart
 from erase.record.key import INDIFFERENT, flat
+from erase.record.names import success
 from erase.record.page.scores import Scores, read_scores
 from erase.record.run import Run
 
@@ -187,15 +188,12 @@ def _attack(path: Path) -> tuple[str, dict[str, float], dict[str, Any]]:
     """What a file of an attack says: its name, `attack/<name>`; the share of prompts whose concept it brought back by itself,
     of the edited model or, where they were attacked too, of the unedited one (before) or the retrained network; what it was
     asked.
-
-    Where it began at the concept's own words, that or no attack: the success that is published of such (UnlearnDiffAtk's).
     """
     about = _json(path)
-    end, figures, settings = VICTIMS[about["model"]], about["figures"], about["settings"]
-    success = figures["union" if settings["start"] == "named" else "alone"]
-    figure = {end: success["value"]}
+    end, settings, found = VICTIMS[about["model"]], about["settings"], success(about)
+    figure = {end: found["value"]}
     if end == "after":
-        figure |= {"after_low": success["low"], "after_high": success["high"], "n": figures["n"]}
+        figure |= {"after_low": found["low"], "after_high": found["high"], "n": about["figures"]["n"]}
     asked = {name: settings[name] for name in ("start", "prompts", "protocol", "thresholds")}
     asked |= {"attack": about["attack"], "settings": settings["attack"], "judge": about["judge"]}
     return f"attack/{path.stem.removesuffix('-' + about['model'])}", figure, asked
