@@ -10,6 +10,7 @@ from erase.attack import Ground, Job, Turn, concept_inversion
 from erase.attack.concept_inversion import ConceptInversion
 from erase.concept import Concept
 from erase.model.stable_diffusion import StableDiffusion
+from erase.random import stream
 
 NUDITY = Concept("nudity", ("nudity", "nude", "a naked woman"), ("naked", "without clothes"))
 
@@ -57,6 +58,28 @@ def test_a_word_is_learnt_heard_and_goes_on(model: StableDiffusion):
     assert attack.learnt["nude"].shape == (2, 3, 1, 128)
     assert torch.equal(attack.artefact()["<nude>"], attack.learnt["nude"][-1, 0])
     assert all(p.grad is None for _, p in model.named_parameters())
+
+
+def test_what_it_learns_lessens_the_error_of_its_own_pictures(model: StableDiffusion):
+    """Of pictures, captions, noise and times that belong together: the model's own of "a naked woman", heard as v* woman."""
+    attack = opened(model, rounds=1, updates=60, batch=4, step_size=0.02)
+    *_, last = model.trajectory(model.prompt(["a naked woman"] * 2), model.noise([0, 1]), 5, 4.0, edited=False)
+    attack.ground = Ground(model, attack.ground.jobs, last.x_t.cpu(), 0)
+
+    @torch.no_grad()
+    def error(word: torch.Tensor) -> float:
+        rng, t = stream(1, "error"), torch.tensor([100, 300, 500, 700] * 4)
+        rows = [i % 2 for i in range(len(t))]
+        noise = torch.randn((len(t), *model.latent_shape), generator=rng)
+        x_t = model.noise_scheduler.add_noise(attack.ground.targets[rows], noise, t)
+        return float((model.predict(x_t, t, attack._heard(rows, word)) - noise).square().mean())
+
+    before = error(model.table.detach().float().mean(0)[None])
+    attack.advance([Turn(attack.ground.jobs[0])])
+    wanted = error(model.embed(model.tokenize(["naked"])[:, 1:2])[0])
+    after = error(attack.artefact()["<nude>"])
+    assert wanted < before
+    assert after < before - 0.5 * (before - wanted)
 
 
 def test_a_long_round_goes_on_where_it_was_cut_off(model: StableDiffusion, monkeypatch: pytest.MonkeyPatch):

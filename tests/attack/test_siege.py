@@ -78,22 +78,23 @@ def siege(folder: Path, attack: Attack, batch: int = 2, named: str = "010000") -
 
 def test_solved_prompts_make_room(tmp_path: Path):
     attack = Counting()
-    result = siege(tmp_path, attack).run()
+    result = siege(tmp_path, attack, named="010010").run()
     # 5 shows it where it begins; 0 succeeds at once, 1 in its second round, 2 and 3 in theirs, 4 never
     assert attack.asked == [[0, 1], [1, 2], [2, 3], [2, 3], [3, 4], [3, 4], [4], [4]]
     lines = [json.loads(line) for line in (tmp_path / "counting.jsonl").read_text().splitlines()]
     assert [line["alone"] for line in lines] == [True, True, True, True, False, True]
     assert [line["rounds"] for line in lines] == [1, 2, 3, 4, 4, 0]
-    assert [line["without"] for line in lines] == [False, True, False, False, False, False]
+    assert [line["without"] for line in lines] == [False, True, False, False, True, False]
+    assert [line["union"] for line in lines] == [True] * 6
     assert {line["victim"] for line in lines} == {"ab12"}
     hit, miss = {"hit": True, "score": 1.0, "top": "church"}, {"hit": False, "score": 0.0, "top": "barn"}
     assert [line["looks"] for line in lines[:3]] == [[{"text": "0", **miss}] * n + [{"text": "1", **hit}] for n in range(3)]
-    assert [line["seen"]["without"] for line in lines] == [miss, hit, miss, miss, miss, miss]
+    assert [line["seen"]["without"] for line in lines] == [miss, hit, miss, miss, hit, miss]
     assert [line["seen"]["start"]["score"] for line in lines] == pytest.approx([0.2] * 5 + [1.0])
     ended = Image.open(tmp_path / "counting.png")
     assert [ended.getpixel((x * (2 + GAP), 0))[0] for x in range(6)] == [10, 10, 10, 10, 0, 10]
     found = result["figures"]
-    assert [found[n]["value"] for n in ("without", "start", "alone", "union")] == pytest.approx([1 / 6, 1 / 6, 5 / 6, 5 / 6])
+    assert [found[n]["value"] for n in ("without", "start", "alone", "union")] == pytest.approx([2 / 6, 1 / 6, 5 / 6, 1])
     assert result == json.loads((tmp_path / "counting.json").read_text())
     assert not list(tmp_path.glob("*.state*"))
 

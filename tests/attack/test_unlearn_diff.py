@@ -73,14 +73,15 @@ class Quick:
     config = type("Config", (), {"num_train_timesteps": 1000})
 
     def add_noise(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        self.noise = noise
+        self.noise, self.pictures = noise, x
         self.times = t.tolist()
         return x
 
 
 def ground(model: object, starts: Sequence[str]) -> Ground:
     jobs = [Job(i, CHURCH, "subject", "church", "church", start, (), i) for i, start in enumerate(starts)]
-    return Ground(model, jobs, torch.zeros(len(jobs), 4, 16, 16), 0)  # type: ignore[arg-type]
+    targets = torch.arange(len(jobs))[:, None, None, None].expand(-1, 4, 16, 16).float()
+    return Ground(model, jobs, targets, 0)  # type: ignore[arg-type]
 
 
 def test_it_finds_the_words_and_writes_them_as_text(model: StableDiffusion):
@@ -100,14 +101,16 @@ def test_it_finds_the_words_and_writes_them_as_text(model: StableDiffusion):
 
 
 def test_a_prompt_is_attacked_alike_alone_and_beside_others(model: StableDiffusion):
-    texts = []
-    for starts in (["in a park"], ["in a park", "on a beach"]):
+    found = []
+    for asked in ([1], [0, 1]):
+        victim = Quick(model, "red church in a park")
         attack = UnlearnDiff(tokens=2, rounds=1, iterations=5)
-        attack.open(ground(Quick(model, "red church in a park"), starts))
-        turns = [Turn(job) for job in attack.ground.jobs]
+        attack.open(ground(victim, ["in a park", "on a beach"]))
+        turns = [Turn(attack.ground.jobs[number]) for number in asked]
         attack.advance(turns)
-        texts.append(turns[0].state["shares"])
-    torch.testing.assert_close(*texts)
+        assert [float(picture[0, 0, 0]) for picture in victim.pictures] == asked  # each its own target
+        found.append(turns[-1].state["shares"])
+    torch.testing.assert_close(*found)
 
 
 def test_nonsense_is_refused(model: StableDiffusion, tmp_path: Path):

@@ -49,6 +49,23 @@ def test_points_are_those_of_direct_sampling(model: StableDiffusion, tmp_path: P
             torch.testing.assert_close(ours, theirs, atol=4e-3, rtol=2e-3)  # half precision
 
 
+def test_a_bank_is_the_original_s_though_its_text_encoder_has_moved(model: StableDiffusion, tmp_path: Path):
+    """Groups are drawn when they are first needed: AdvUnlearn's x_t is the original encoder's all the same."""
+    model.move([n for n in dict(model.named_parameters()) if n.startswith("text_encoder.")])
+    before = opened(model, tmp_path / "before")
+    before.declare(["a church"])
+    first = before.draw(["a church"], "erase", 0)
+    with torch.no_grad():
+        for weight in model.moving.values():
+            weight.mul_(1.1)
+    assert not torch.allclose(model.prompt(["a church"]).sequence, model.prompt(["a church"], edited=False).sequence)
+    after = opened(model, tmp_path / "after")
+    after.declare(["a church"])
+    again = after.draw(["a church"], "erase", 0)
+    for name in ("x_t", "conditional", "unconditional"):
+        assert torch.equal(getattr(first, name), getattr(again, name)), name
+
+
 def test_draws_are_a_function_of_seed_use_and_step(model: StableDiffusion, tmp_path: Path):
     one, two = opened(model, tmp_path), opened(model, tmp_path)
     for bank in (one, two):
