@@ -263,8 +263,10 @@ def _help(config: str) -> str:
         lines.append("Choose from (group=option, or +group=option):")
         for group in known:
             lines.append(f"  {group:13s} {', '.join(choices(group))}")
+            if said := next((found[1] for line in text if (found := re.match(rf"  - {group}:.*?# (.*)", line))), ""):
+                lines.append(f"  {'':13s} ({said})")
         lines.append("")
-    lines.append("Fields (field=value); --cfg job shows them all with their values:")
+    lines.append("Fields (field=value); --cfg job shows them all with their values, those of the options too:")
     own = text[text.index("defaults:") + 1 : text.index("hydra:")]
     return "\n".join([*lines, *(f"  {line}" for line in own if line and not line.startswith("  - "))])
 

@@ -1,5 +1,6 @@
 """The attack in training: where free tokens stand, what a step does, what it costs, and what published code does else."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -209,10 +210,16 @@ def test_how_far_an_attack_came_is_told_once(model: StableDiffusion, tmp_path: P
         losses = erasing.losses(step)
         assert {*losses} == {"erase", "keep"}
         log.on_train_batch_end(None, erasing, {n: loss.item() for n, loss in losses.items()}, None, step)  # type: ignore[arg-type]
-    assert told[0] == {}
-    assert {*told[1]} == {"train/attack_before", "train/attack_after"}
-    assert all(error > 0 for error in told[1].values())
+    (said,) = told
+    assert {*said} == {"train/attack_before", "train/attack_after"}
+    assert all(error > 0 for error in said.values())
     assert erasing.adversary.errors() == {}
+    (line,) = map(json.loads, (tmp_path / "training_attacks.jsonl").read_text().splitlines())
+    assert line == {"step": 1, **{name.removeprefix("train/"): pytest.approx(float(e)) for name, e in said.items()}}
+    for done, left in ((2, 1), (1, 0)):  # a resumed run writes anew what it makes anew
+        erasing.done = done
+        log.on_train_start(None, erasing)  # type: ignore[arg-type]
+        assert len((tmp_path / "training_attacks.jsonl").read_text().splitlines()) == left
 
 
 @pytest.mark.parametrize(
