@@ -22,12 +22,10 @@ from erase.metric import Share
 from erase.model.text_to_image import Conditioning
 from erase.protocol.drawings import Drawings as Protocol
 from erase.record.key import flat
-from erase.record.pictures import grid
+from erase.record.pictures import ROW, grid
 from erase.record.run import write_json
 
 FIGURES = ("without", "start", "alone", "union")
-ROW = 8
-"""Pictures in a row of the grid."""
 
 
 @dataclass(frozen=True)

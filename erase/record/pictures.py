@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 GAP = 2
 """White pixels between pictures."""
 
+ROW = 8
+"""Pictures in a row of what an attack ended with."""
+
 
 def grid(rows: "Sequence[Tensor]", gap: int = GAP, scale: int = 1) -> Image.Image:
     """Rows of uint8 pictures, each (count, 3, height, width), as one image on white; `scale` enlarges pixels."""

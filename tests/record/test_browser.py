@@ -23,6 +23,7 @@ from PIL import Image
 from erase.metric import PairedDrop, Share
 from erase.record.page.read import Experiment, find, read_all
 from erase.record.page.write import write
+from erase.record.pictures import grid
 
 api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 REFUSED = "https://refused.example"
@@ -109,6 +110,9 @@ def page_of_parts(tmp_path_factory: pytest.TempPathFactory) -> str:
         shares = {name: {"value": share, "low": 0.1, "high": 0.9} for name, share in (("alone", 0.25), ("union", 0.75))}
         about = {"attack": "pgd", "judge": "j", "model": "edited", "settings": settings, "figures": {"n": 8, **shares}}
         (run / "attacks" / "a=1.json").write_text(json.dumps(about))
+        ended = [{"text": f"a word {i}", "alone": i == 3} for i in range(8)]
+        (run / "attacks" / "a=1.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in ended))
+        grid([torch.full((8, 3, 16, 16), 90, dtype=torch.uint8)]).save(run / "attacks" / "a=1.png")
     (run / "training.csv").write_text("step,keep,more\n0,0.5,nan\n1,0.25,nan\n")
     refused = {"runs": {"lr=-1": {"outcome": "refused", "why": "lr=-1 must be positive.", "overrides": ["lr=-1"]}}}
     (place / "summary.json").write_text(json.dumps(refused))
@@ -306,6 +310,11 @@ def test_attacks_that_were_asked_differently_are_told_apart(visit: Any, page_of_
     assert "the concept's own words" in page.locator("#run .scroll[aria-label='attacks']").inner_text()
     page = visit(f"{page_of_parts}#run=esd-nude-1")
     assert "from which an attack by itself brings the concept back" in page.locator("#run").inner_text()
+    shown = page.locator("#run figure", has_text="a=1")
+    assert "1 of 8 prompts" in shown.inner_text()
+    assert shown.locator("img").evaluate_all("found => found.map((image) => image.naturalWidth)") == [8 * 18 - 2]
+    shown.locator("summary").click()
+    assert shown.locator("li strong").all_inner_texts() == ["a word 3"]
 
 
 def test_two_runs_that_were_judged_differently(visit: Any, tmp_path: Path):

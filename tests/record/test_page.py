@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import synthetic
+import torch
 from conftest import Command
 from page_file import Page
 from PIL import Image
@@ -26,6 +27,7 @@ from erase.record.page.read import Experiment, differing, find, read, read_all
 from erase.record.page.scores import THRESHOLDS, pack
 from erase.record.page.table import FORMATS
 from erase.record.page.write import content, write
+from erase.record.pictures import grid
 
 HOSTILE = "</script><script>alert(1)</script><b>&'\"`|\\_"
 
@@ -212,6 +214,14 @@ def test_attacks_are_figures_between_the_two_ends(finished: Path, tmp_path: Path
         }
         (run / "attacks" / f"{name}.json").write_text(json.dumps(about))
     (run / "attacks" / "half.json").write_text(json.dumps({**about, "model": "unedited"}))
+    lines = [{"text": f"word {i}", "alone": i == 9, "looks": []} for i in range(10)]
+    (run / "attacks" / "unlearn_diff.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    tiles = torch.arange(10, dtype=torch.uint8)[:, None, None, None].expand(10, 3, 64, 64)
+    grid([tiles[:8], tiles[8:]]).save(run / "attacks" / "unlearn_diff.png")
+    found = collect([read(run)], 12)
+    assert {name: len(rows) for name, rows in found.grids[0].items() if "attack" in name} == {"attack/unlearn_diff": 2}
+    assert {*read(run).ended} == {"attack/published", "attack/unlearn_diff"}  # the first kept no lines
+    assert [line["alone"] for line in read(run).ended["attack/unlearn_diff"]] == [False] * 9 + [True]
     figures, lock = read(run).figures, read(run).lock
     asr = {"before": 1.0, "after": 0.25, "after_low": 0.125, "after_high": 1.0, "n": 8}
     named = {"after": 0.75, "after_low": 0.375, "after_high": 1.0, "n": 8}  # which counts who needs no attack

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,11 @@ from pathlib import Path
 from PIL import Image
 
 from erase.record.page.read import Experiment
-from erase.record.pictures import GAP, file_name
+from erase.record.pictures import GAP, ROW, file_name
 
 Grids = dict[str, list[int]]
-"""By a grid's name, the numbers in `Pictures.stored` of its rows, one for each of `models`; empty where it is missing."""
+"""By a grid's name, the numbers in `Pictures.stored` of its rows, one for each of `models`, or what an attack (`attack/<name>`)
+ended with, `ROW` prompts each; empty where it is missing."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,10 @@ def _taken(experiments: Sequence[Experiment], plan: Plan, most: float) -> Pictur
         for role, name, path in _files(experiment, chosen.get(tuple(experiment.concepts))):
             if found.size <= most:
                 grids[name] = [found.add(row, plan) for row in _rows(path, plan, len(models(experiment, role)))]
+        for name, ended in experiment.ended.items():
+            if ended and found.size <= most:
+                path = experiment.folder / f"{name.replace('attack/', 'attacks/', 1)}.png"
+                grids[name] = [found.add(row, plan) for row in _rows(path, plan, math.ceil(len(ended) / ROW))]
         found.grids.append(grids)
     return found
 

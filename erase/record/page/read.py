@@ -23,8 +23,8 @@ class Experiment:
     """One run, as its folder tells it; what a run that did not finish lacks is empty.
 
     `chosen` is the option of every config group (`preservation: adversarial`), `settings` the resolved config with dots
-    between names, `choices` what the preservation held when, `state` as `Run.state` says it, or refused: a combination of a
-    sweep that never began.
+    between names, `choices` what the preservation held when, `ended` by attack how each prompt ended, `state` as `Run.state`
+    says it, or refused: a combination of a sweep that never began.
     """
 
     folder: Path
@@ -43,6 +43,7 @@ class Experiment:
     edit: dict[str, Any] = field(default_factory=dict)
     losses: dict[str, list[float]] = field(default_factory=dict)
     choices: list[dict[str, Any]] = field(default_factory=list)
+    ended: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     scores: Scores | None = None
 
     def field(self, name: str) -> Any:
@@ -158,6 +159,8 @@ def _beside(experiment: Experiment) -> list[str]:
     attacks = [told(f"attacks/{path.name}", _attack) for path in sorted(e.folder.glob("attacks/*.json"))]
     found: dict[str, dict[str, float]] = {}
     for name, figure, asked in filter(None, attacks):
+        if "after" in figure:
+            e.ended[name] = told(f"{name.replace('attack/', 'attacks/', 1)}.jsonl", _ended) or []
         found[name] = found.get(name, {}) | figure
         if e.lock:
             e.lock[name] = asked
@@ -197,6 +200,11 @@ def _attack(path: Path) -> tuple[str, dict[str, float], dict[str, Any]]:
     asked = {name: settings[name] for name in ("start", "prompts", "protocol", "thresholds")}
     asked |= {"attack": about["attack"], "settings": settings["attack"], "judge": about["judge"]}
     return f"attack/{path.stem.removesuffix('-' + about['model'])}", figure, asked
+
+
+def _ended(path: Path) -> list[dict[str, Any]]:
+    """How each prompt of an attack ended: the text of its last picture, and whether that brought the concept back."""
+    return [{name: line[name] for name in ("text", "alone")} for line in map(json.loads, lines(path))]
 
 
 def differing(experiments: Sequence[Experiment]) -> list[str]:

@@ -97,7 +97,18 @@ function attacks(run) {
     make("p", {}, named < found.length ? "Share of prompts from which an attack by itself brings the concept back. " : "",
       named ? `${named < found.length ? "Where an attack begins at the concept's own words: share" : "Share"} of prompts that show the concept as they are, without any attack, or once it has worked on them. ` : "",
       "The floor is the retrained network, which never knew it; the ceiling the unedited model. The way back is where the edited model stands between them."),
-    boxed(tableOf([["attack", "text"], ["begins at", "text"], ["as a bar", "text"], ["floor"], ["edited"], ["95 % interval"], ["ceiling"], ["way back"], ["prompts"]], rows), "attacks")];
+    boxed(tableOf([["attack", "text"], ["begins at", "text"], ["as a bar", "text"], ["floor"], ["edited"], ["95 % interval"], ["ceiling"], ["way back"], ["prompts"]], rows), "attacks"), ...cameBack(run)];
+}
+
+/** What each prompt of an attack ended with: the text, and the picture where the page holds it. */
+function cameBack(run) {
+  const found = Object.entries(run.ended).filter(([, ended]) => ended.length);
+  if (!found.length) return [];
+  return [make("p", {}, "The last picture of every prompt: what brought the concept back, or, where nothing did, what was tried last."),
+    make("div", { class: "grids" }, found.map(([name, ended]) => make("figure", { class: "wide" },
+      make("figcaption", {}, make("strong", {}, name.replace("attack/", "")), make("span", {}, `${ended.filter(({ alone }) => alone).length} of ${ended.length} prompts`)),
+      (run.grids[name] ?? []).map((number, at) => strip(`from ${at * 8 + 1}`, number, name)),
+      make("details", { "data-about": `texts of ${name}` }, make("summary", {}, "texts"), make("ol", { class: "fine" }, ended.map(({ text, alone }) => make("li", {}, alone ? make("strong", {}, text) : text)))))))];
 }
 
 function damage(run) {

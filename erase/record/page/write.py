@@ -91,7 +91,10 @@ def _run(
         return None if values is None else scores.of(base64.b64encode(values.tobytes()).decode())
 
     return {
-        **{name: getattr(e, name) for name in ("name", "state", "why", "started", "command", "chosen", "concepts", "edit")},
+        **{
+            name: getattr(e, name)
+            for name in ("name", "state", "why", "started", "command", "chosen", "concepts", "edit", "ended")
+        },
         "folder": str(e.folder),
         "settings": {k: v for k, v in e.settings.items() if k not in common} if e.settings else None,
         "lock": {k: v for k, v in e.lock.items() if k not in lock} if e.lock else None,
