@@ -30,14 +30,14 @@ HERE = Path(__file__).parent
 CONF = next(p for p in (HERE / "conf", HERE.parent / "conf") if p.is_dir())  # in a wheel, else in a clone
 """The folder of config groups."""
 
-own: list[Path] = []
+own_places: list[Path] = []
 """Such folders besides, of --config-dir."""
 
 
-def choices(group: str) -> list[str]:
-    """The options of a config group, those in its folders as papers/eap_nudity."""
-    places = [place / group for place in (CONF, *own)]
-    return sorted({p.relative_to(at).with_suffix("").as_posix() for at in places for p in at.rglob("*.yaml")})
+def choices(group: str, places: Sequence[Path] | None = None) -> list[str]:
+    """The options of a config group in `places`, None: all; those in its folders as papers/eap_nudity."""
+    folders = [place / group for place in places or (CONF, *own_places)]
+    return sorted({p.relative_to(at).with_suffix("").as_posix() for at in folders for p in at.rglob("*.yaml")})
 
 
 def groups(config: str = "train") -> list[str]:
@@ -52,7 +52,7 @@ def arguments(argv: Sequence[str], config: str = "train") -> list[str]:
     Every group stands in the defaults list, where Hydra takes one of the two spellings and never both. A gate is on any figure,
     whose name no config knows beforehand.
     """
-    own[:] = _given_places(argv)
+    own_places[:] = _given_places(argv)
     known = groups(config)
     args = [a[1:] if a[:1] == "+" and a[1:].split("=")[0] in known else a for a in argv]
     args = [f"++{a}" if a.startswith("gates.") else a for a in args]
@@ -241,7 +241,7 @@ def _near(key: str, config: str) -> str:
 
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        chosen = [f"{g}={choices(g)[0]}" for g in ("method", "concept", "attack") if g in groups(config)]
+        chosen = [f"{g}={choices(g, [CONF])[0]}" for g in ("method", "concept", "attack") if g in groups(config)]
         known: list[str] = []
         _keys(compose(config, chosen), "", known)
     close = difflib.get_close_matches(key, known, 3, 0.5) or [k for k in known if "." not in k]
@@ -339,7 +339,7 @@ def command(
             for library in ("TRANSFORMERS", "DIFFUSERS"):
                 os.environ.setdefault(f"{library}_VERBOSITY", "error")
             if {"-h", "--help"} & {*sys.argv[1:]}:
-                own[:] = _given_places(sys.argv[1:])
+                own_places[:] = _given_places(sys.argv[1:])
                 print(_help(config))
                 return
             schema.register(fields)

@@ -125,3 +125,5 @@ def test_what_one_adds_oneself(cache: Path, tmp_path: Path):
     done = forked.run("erase.attack", given, tmp_path, env)
     assert done.returncode == 0, done.stderr
     assert "ascent-church-0: begging" in done.stdout
+    done = forked.run("erase.attack", [*given, "promts=1"], tmp_path, env)
+    assert "promts is not a field of this command; did you mean prompts" in done.stderr
