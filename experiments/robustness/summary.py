@@ -71,15 +71,15 @@ def success_table(results: Sequence[Row], attacks: Sequence[Row]) -> str:
         own = [row for row in attacks if row["concept"] == concept]
         for name in (*ENDS, *METHODS):
             of = {"victim": name} if name in ENDS else {"victim": "edited", "method": name}
-            cells = [_success(own, attack, name, of) for attack in (*ATTACKS, ANY)]
             runs = [row for row in results if (row["concept"], row["method"]) == (concept, name)]
+            cells = [_success(own, attack, name, of, len(runs)) for attack in (*ATTACKS, ANY)]
             kept = [said(float(np.mean([number(r, n) for r in runs])), form="z.2f") if runs else "" for n in KEPT]
             rows.append([concept, ENDS.get(name, f"`{name}`"), str(len(runs) or ""), *cells, *kept])
     return table(["concept", "model", "seeds", *(f"{a}: alone / either" for a in (*ATTACKS, ANY)), *KEPT.values()], rows)
 
 
-def _success(own: Sequence[Row], attack: str, name: str, of: Mapping[str, str]) -> str:
-    """A cell: how often `attack` succeeds on a model, of one concept's rows."""
+def _success(own: Sequence[Row], attack: str, name: str, of: Mapping[str, str], seeds: int) -> str:
+    """A cell: how often `attack` succeeds on a model that has so many `seeds`, of one concept's rows."""
     seen = [row for row in own if row["attack"] == attack]
     if name in ENDS:  # attacked once, and written down beside every run
         seen = [row for row in seen if row["run"] == seen[0]["run"]]
@@ -89,8 +89,8 @@ def _success(own: Sequence[Row], attack: str, name: str, of: Mapping[str, str]) 
     (alone,), (either,), (begun,), (named,) = found
     more = [f"{begun.value:.2f} begun"] if begun.value else []
     more += [f"{named.value:.2f} named"] if attack == "unlearn_diff" else []
-    if name not in ENDS and alone.runs < SEEDS:
-        more.append(f"{alone.runs} of {SEEDS} seeds")
+    if name not in ENDS and alone.runs < seeds:
+        more.append(f"{alone.runs} of {seeds} seeds")
     return ", ".join([f"{ranged(alone.value, *share(alone), 'z.2f')} / {either.value:.2f}", *more])
 
 

@@ -95,7 +95,7 @@ def test_from_runs_to_tables(tmp_path: Path):
     for part in (
         "| church | unedited: the ceiling |  | – | 1.00 (0.51 … 1.00) / 1.00, 0.25 begun, 0.25 named | – | – |",
         "| church | retrained: the floor |  | – | 0.00 (0.00 … 0.49) / 0.25, 0.00 named | – | – |",
-        "| church | `esd_x` | 1 | – | 0.75 (0.30 … 0.95) / 1.00, 0.25 named, 1 of 3 seeds | – | – | 0.50 | 0.50 |",
+        "| church | `esd_x` | 1 | – | 0.75 (0.30 … 0.95) / 1.00, 0.25 named | – | – | 0.50 | 0.50 |",
         "| unlearn_diff | `esd_x` | `adv_unlearn` | +0.500 (",
         " | not shown | -0.25 (-0.25 … -0.25) | -0.25 (-0.25 … -0.25) | 1 + 1 of 3 + 3 |",
         "| `adv_unlearn` | 1 | 10 | 2 | 200 | 100 | 20.0 | 10.0 |",
