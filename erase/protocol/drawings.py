@@ -78,8 +78,8 @@ class Drawings(Protocol):
 
     def cells(self, erased: Sequence[Concept], judged: Label) -> list[Cell]:
         """What things are called here may have another name in the judge's mouth, or none: that is only drawn."""
-        phrases = {p: _known(p) for concept in erased for p in (*concept.prompts, *concept.synonyms)}
         held_out = {p: concept.held_out for concept in erased for p in (*concept.prompts, *concept.synonyms)}
+        phrases = {p: _known(p) for p in held_out}
         asked: dict[tuple[Name, Name | None], list[str]] = {}
         for phrase, means in phrases.items():
             alike = [p for p, other in phrases.items() if other == means] if means else [phrase]
@@ -91,7 +91,7 @@ class Drawings(Protocol):
         cells = []
         for (name, known), said in sorted(asked.items(), key=lambda item: (item[0][0], item[0][1] or item[0][0])):
             cells.append(self._cell("concept", name, known, self._own(*known, said) if known else said))
-            others = list(dict.fromkeys(other for p in said for other in held_out[p])) or self._held_out(*known or ("", ""))
+            others = list(dict.fromkeys(other for p in said for other in held_out[p])) or (known and self._held_out(*known))
             if others:
                 cells.append(self._cell("synonyms", name, known, others))
         kept = [("subject", s) for s in world.SUBJECTS] + [("style", s) for s in world.STYLES if s != world.PLAIN]

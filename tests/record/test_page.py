@@ -220,6 +220,9 @@ def test_attacks_are_figures_between_the_two_ends(finished: Path, tmp_path: Path
     grid([tiles[:8], tiles[8:]]).save(run / "attacks" / "unlearn_diff.png")
     found = collect([read(run)], 12)
     assert {name: len(rows) for name, rows in found.grids[0].items() if "attack" in name} == {"attack/unlearn_diff": 2}
+    small = _taken([read(run)], PLANS[-1], 1e6)  # of what else is shown it has two pictures a row
+    row = Image.open(io.BytesIO(base64.b64decode(small.stored[small.grids[0]["attack/unlearn_diff"][0]].split(",")[1])))
+    assert row.width == round((8 * 66 - 2) * 48 / 64)
     assert {*read(run).ended} == {"attack/published", "attack/unlearn_diff"}  # the first kept no lines
     assert [line["alone"] for line in read(run).ended["attack/unlearn_diff"]] == [False] * 9 + [True]
     figures, lock = read(run).figures, read(run).lock

@@ -5,7 +5,7 @@ import hashlib
 import io
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
@@ -103,8 +103,9 @@ def _taken(experiments: Sequence[Experiment], plan: Plan, most: float) -> Pictur
                 grids[name] = [found.add(row, plan) for row in _rows(path, plan, len(models(experiment, role)))]
         for name, ended in experiment.ended.items():
             if ended and found.size <= most:
-                path = experiment.folder / f"{name.replace('attack/', 'attacks/', 1)}.png"
-                grids[name] = [found.add(row, plan) for row in _rows(path, plan, math.ceil(len(ended) / ROW))]
+                whole = replace(plan, count=ROW)  # a row is said to show all of its prompts
+                rows = _rows(experiment.of_attack(name, "png"), whole, math.ceil(len(ended) / ROW))
+                grids[name] = [found.add(row, plan) for row in rows]
         found.grids.append(grids)
     return found
 

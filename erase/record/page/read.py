@@ -46,6 +46,10 @@ class Experiment:
     ended: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     scores: Scores | None = None
 
+    def of_attack(self, name: str, kind: str) -> Path:
+        """The file of `kind` (jsonl, png) that the attack `name`, attack/<its own>, left."""
+        return self.folder / "attacks" / f"{name.removeprefix('attack/')}.{kind}"
+
     def field(self, name: str) -> Any:
         """A setting, by the name that one types: `method`, `concept`, `seed`, `preservation.weight`; None where it has none."""
         if name == "concept":
@@ -160,7 +164,7 @@ def _beside(experiment: Experiment) -> list[str]:
     found: dict[str, dict[str, float]] = {}
     for name, figure, asked in filter(None, attacks):
         if "after" in figure:
-            e.ended[name] = told(f"{name.replace('attack/', 'attacks/', 1)}.jsonl", _ended) or []
+            e.ended[name] = told(str(e.of_attack(name, "jsonl").relative_to(e.folder)), _ended) or []
         found[name] = found.get(name, {}) | figure
         if e.lock:
             e.lock[name] = asked

@@ -107,7 +107,7 @@ function cameBack(run) {
   return [make("p", {}, "The last picture of every prompt: what brought the concept back, or, where nothing did, what was tried last."),
     make("div", { class: "grids" }, found.map(([name, ended]) => make("figure", { class: "wide" },
       make("figcaption", {}, make("strong", {}, name.replace("attack/", "")), make("span", {}, `${ended.filter(({ alone }) => alone).length} of ${ended.length} prompts`)),
-      (run.grids[name] ?? []).map((number, at) => strip(`${at * 8 + 1} to ${Math.min(at * 8 + 8, ended.length)}`, number, name)),
+      (run.grids[name] ?? []).map((number, at) => strip(`${at * DATA.attackRow + 1} to ${Math.min((at + 1) * DATA.attackRow, ended.length)}`, number, name)),
       make("details", { "data-about": `texts of ${name}` }, make("summary", {}, "texts"), make("ol", { class: "fine" }, ended.map(({ text, alone }) => make("li", {}, alone ? make("strong", {}, text) : text)))))))];
 }
 

@@ -20,6 +20,7 @@ from erase.record.names import ROWS, called, first, measured
 from erase.record.page.pictures import Grids, Pictures, collect
 from erase.record.page.read import Experiment, differing
 from erase.record.page.table import cells, columns
+from erase.record.pictures import ROW
 
 HERE = Path(__file__).parent
 SCRIPTS = ("data", "judge", "address", "filter", "table", "plots", "run", "seeds", "pair", "damage", "page")
@@ -71,6 +72,7 @@ def content(experiments: Sequence[Experiment], pictures: Pictures) -> dict[str, 
         "pictures": pictures.stored,
         "said": pictures.said,
         "row": pictures.count,
+        "attackRow": ROW,
     }
 
 
